@@ -1,0 +1,207 @@
+"""The kernel's flag words, under their own names, so that a printed call reads as in its man page.
+
+Values are those of the kernel's UAPI headers; they are the same on every architecture that Linux
+runs on, except where a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class CloneFlag(IntFlag):
+    """Which namespaces to make or join. unshare(2), setns(2), namespaces(7)"""
+
+    CLONE_NEWTIME = 0x00000080
+    CLONE_NEWNS = 0x00020000
+    CLONE_NEWCGROUP = 0x02000000
+    CLONE_NEWUTS = 0x04000000
+    CLONE_NEWIPC = 0x08000000
+    CLONE_NEWUSER = 0x10000000
+    CLONE_NEWPID = 0x20000000
+    CLONE_NEWNET = 0x40000000
+
+
+class MountFlag(IntFlag):
+    """mount(2)"""
+
+    MS_RDONLY = 1
+    MS_NOSUID = 2
+    MS_NODEV = 4
+    MS_NOEXEC = 8
+    MS_SYNCHRONOUS = 16
+    MS_REMOUNT = 32
+    MS_MANDLOCK = 64
+    MS_DIRSYNC = 128
+    MS_NOSYMFOLLOW = 256
+    MS_NOATIME = 1024
+    MS_NODIRATIME = 2048
+    MS_BIND = 4096
+    MS_MOVE = 8192
+    MS_REC = 16384
+    MS_SILENT = 32768
+    MS_UNBINDABLE = 1 << 17
+    MS_PRIVATE = 1 << 18
+    MS_SLAVE = 1 << 19
+    MS_SHARED = 1 << 20
+    MS_RELATIME = 1 << 21
+    MS_STRICTATIME = 1 << 24
+    MS_LAZYTIME = 1 << 25
+
+
+class UmountFlag(IntFlag):
+    """umount2(2)"""
+
+    MNT_FORCE = 1
+    MNT_DETACH = 2
+    MNT_EXPIRE = 4
+    UMOUNT_NOFOLLOW = 8
+
+
+class ResolveFlag(IntFlag):
+    """How openat2(2) may walk a path."""
+
+    RESOLVE_NO_XDEV = 0x01
+    RESOLVE_NO_MAGICLINKS = 0x02
+    RESOLVE_NO_SYMLINKS = 0x04
+    RESOLVE_BENEATH = 0x08
+    RESOLVE_IN_ROOT = 0x10
+
+
+class OpenFlag(IntFlag):
+    """open(2). O_RDONLY is 0 and so has no name of its own here."""
+
+    O_WRONLY = 0o1
+    O_RDWR = 0o2
+    O_CREAT = 0o100
+    O_EXCL = 0o200
+    O_NOCTTY = 0o400
+    O_TRUNC = 0o1000
+    O_APPEND = 0o2000
+    O_NONBLOCK = 0o4000
+    O_DIRECTORY = 0o200000  # x86; arm64 has 0o40000, see `host_value`
+    O_NOFOLLOW = 0o400000  # x86; arm64 has 0o100000
+    O_CLOEXEC = 0o2000000
+    O_PATH = 0o10000000
+
+
+class AtFlag(IntFlag):
+    """The AT_ family, and what open_tree(2) adds to it."""
+
+    OPEN_TREE_CLONE = 1
+    AT_SYMLINK_NOFOLLOW = 0x100
+    AT_EMPTY_PATH = 0x1000
+    AT_RECURSIVE = 0x8000
+    OPEN_TREE_CLOEXEC = 0o2000000
+
+
+class MoveMountFlag(IntFlag):
+    """move_mount(2)"""
+
+    MOVE_MOUNT_F_SYMLINKS = 0x01
+    MOVE_MOUNT_F_AUTOMOUNTS = 0x02
+    MOVE_MOUNT_F_EMPTY_PATH = 0x04
+    MOVE_MOUNT_T_SYMLINKS = 0x10
+    MOVE_MOUNT_T_AUTOMOUNTS = 0x20
+    MOVE_MOUNT_T_EMPTY_PATH = 0x40
+
+
+class MountAttr(IntFlag):
+    """mount_setattr(2)"""
+
+    MOUNT_ATTR_RDONLY = 0x01
+    MOUNT_ATTR_NOSUID = 0x02
+    MOUNT_ATTR_NODEV = 0x04
+    MOUNT_ATTR_NOEXEC = 0x08
+    MOUNT_ATTR_NOATIME = 0x10
+    MOUNT_ATTR_STRICTATIME = 0x20
+    MOUNT_ATTR_NODIRATIME = 0x80
+    MOUNT_ATTR_IDMAP = 0x00100000
+    MOUNT_ATTR_NOSYMFOLLOW = 0x00200000
+
+
+class CloseRangeFlag(IntFlag):
+    """close_range(2)"""
+
+    CLOSE_RANGE_UNSHARE = 2
+    CLOSE_RANGE_CLOEXEC = 4
+
+
+class Prctl(IntEnum):
+    """The operations of prctl(2) that a container's start uses."""
+
+    PR_SET_PDEATHSIG = 1
+    PR_SET_DUMPABLE = 4
+    PR_SET_KEEPCAPS = 8
+    PR_CAPBSET_READ = 23
+    PR_CAPBSET_DROP = 24
+    PR_SET_CHILD_SUBREAPER = 36
+    PR_SET_NO_NEW_PRIVS = 38
+    PR_CAP_AMBIENT = 47
+
+
+class Keyctl(IntEnum):
+    """The operations of keyctl(2) that a container's start uses."""
+
+    KEYCTL_JOIN_SESSION_KEYRING = 1
+
+
+class Ioctl(IntEnum):
+    """The requests of ioctl(2) that a container's start uses. ioctl_tty(2), netdevice(7)"""
+
+    TIOCSCTTY = 0x540E
+    TIOCSWINSZ = 0x5414
+    TIOCSPTLCK = 0x40045431
+    TIOCGPTN = 0x80045430
+    TIOCGPTPEER = 0x5441
+    SIOCGIFFLAGS = 0x8913
+    SIOCSIFFLAGS = 0x8914
+
+
+class Capability(IntEnum):
+    """capabilities(7), by number."""
+
+    CAP_CHOWN = 0
+    CAP_DAC_OVERRIDE = 1
+    CAP_DAC_READ_SEARCH = 2
+    CAP_FOWNER = 3
+    CAP_FSETID = 4
+    CAP_KILL = 5
+    CAP_SETGID = 6
+    CAP_SETUID = 7
+    CAP_SETPCAP = 8
+    CAP_LINUX_IMMUTABLE = 9
+    CAP_NET_BIND_SERVICE = 10
+    CAP_NET_BROADCAST = 11
+    CAP_NET_ADMIN = 12
+    CAP_NET_RAW = 13
+    CAP_IPC_LOCK = 14
+    CAP_IPC_OWNER = 15
+    CAP_SYS_MODULE = 16
+    CAP_SYS_RAWIO = 17
+    CAP_SYS_CHROOT = 18
+    CAP_SYS_PTRACE = 19
+    CAP_SYS_PACCT = 20
+    CAP_SYS_ADMIN = 21
+    CAP_SYS_BOOT = 22
+    CAP_SYS_NICE = 23
+    CAP_SYS_RESOURCE = 24
+    CAP_SYS_TIME = 25
+    CAP_SYS_TTY_CONFIG = 26
+    CAP_MKNOD = 27
+    CAP_LEASE = 28
+    CAP_AUDIT_WRITE = 29
+    CAP_AUDIT_CONTROL = 30
+    CAP_SETFCAP = 31
+    CAP_MAC_OVERRIDE = 32
+    CAP_MAC_ADMIN = 33
+    CAP_SYSLOG = 34
+    CAP_WAKE_ALARM = 35
+    CAP_BLOCK_SUSPEND = 36
+    CAP_AUDIT_READ = 37
+    CAP_PERFMON = 38
+    CAP_BPF = 39
+    CAP_CHECKPOINT_RESTORE = 40
+
+
+AT_FDCWD = -100

@@ -1,0 +1,164 @@
+"""System calls that Python's `os` lacks, one function each, named and ordered as in its man page.
+
+`ctypes` calls the C library where it has a wrapper and `syscall(2)` where it has none. Every
+function raises a plain `OSError` with the errno the kernel gave; nothing is retried or hidden.
+Text becomes bytes with the file system encoding (surrogates and all), `None` becomes NULL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# These calls are newer than the day the architectures' tables were unified: one number for all.
+# pivot_root, keyctl, bpf and setns are older and differ. include/uapi/asm-generic/unistd.h
+SYS_OPEN_TREE = 428
+SYS_MOVE_MOUNT = 429
+SYS_CLOSE_RANGE = 436
+SYS_OPENAT2 = 437
+SYS_MOUNT_SETATTR = 442
+_X86_64 = os.uname().machine == "x86_64"
+SYS_PIVOT_ROOT = 155 if _X86_64 else 41
+SYS_KEYCTL = 250 if _X86_64 else 219
+SYS_EXECVEAT = 322 if _X86_64 else 281
+
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def _done(result: int, path: str | None = None) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return result
+
+
+def _syscall(number: int, *args: object) -> int:
+    wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+    return int(_libc.syscall(ctypes.c_long(number), *wide))
+
+
+def mount(
+    source: str | None, target: str, filesystemtype: str | None, mountflags: int, data: str | None
+) -> None:
+    """mount(2)"""
+    result = _libc.mount(
+        _bytes(source),
+        _bytes(target),
+        _bytes(filesystemtype),
+        ctypes.c_ulong(mountflags),
+        _bytes(data),
+    )
+    _done(result, target)
+
+
+def umount2(target: str, flags: int) -> None:
+    """umount2(2)"""
+    _done(_libc.umount2(_bytes(target), flags), target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2)"""
+    _done(_syscall(SYS_PIVOT_ROOT, _bytes(new_root), _bytes(put_old)), new_root)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)"""
+    _done(_libc.unshare(ctypes.c_int(flags)))
+
+
+def setns(fd: int, nstype: int) -> None:
+    """setns(2); `fd` is a namespace file or, from Linux 5.8 on, a pidfd."""
+    _done(_libc.setns(fd, nstype))
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)"""
+    raw = os.fsencode(name)
+    _done(_libc.sethostname(raw, ctypes.c_size_t(len(raw))))
+
+
+def open_tree(dfd: int, filename: str, flags: int) -> int:
+    """open_tree(2), Linux 5.2: a descriptor of a mount, with OPEN_TREE_CLONE of a detached copy."""
+    return _done(_syscall(SYS_OPEN_TREE, dfd, _bytes(filename), flags), filename)
+
+
+def move_mount(from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int) -> None:
+    """move_mount(2), Linux 5.2"""
+    args = (from_dfd, _bytes(from_path), to_dfd, _bytes(to_path), flags)
+    _done(_syscall(SYS_MOVE_MOUNT, *args), to_path)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [  # noqa: RUF012 (ctypes wants this shape)
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    ]
+
+
+def mount_setattr(
+    dfd: int, path: str, flags: int, attr_set: int, attr_clr: int = 0, propagation: int = 0
+) -> None:
+    """mount_setattr(2), Linux 5.12: change a mount's own flags, atomically, all below with
+    AT_RECURSIVE."""
+    attr = _MountAttr(attr_set, attr_clr, propagation, 0)
+    size = ctypes.sizeof(attr)
+    _done(
+        _syscall(SYS_MOUNT_SETATTR, dfd, _bytes(path), flags, ctypes.byref(attr), size), path
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [  # noqa: RUF012 (ctypes wants this shape)
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    ]
+
+
+def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
+    """openat2(2), Linux 5.6: open a path while saying how it may be walked."""
+    how = _OpenHow(flags, mode, resolve)
+    args = (dirfd, _bytes(path), ctypes.byref(how), ctypes.sizeof(how))
+    return _done(_syscall(SYS_OPENAT2, *args), path)
+
+
+def close_range(first: int, last: int, flags: int) -> None:
+    """close_range(2), Linux 5.9"""
+    _done(_syscall(SYS_CLOSE_RANGE, first, last, flags))
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
+    """prctl(2)"""
+    zero = ctypes.c_ulong(0)
+    return _done(_libc.prctl(option, ctypes.c_ulong(arg2), ctypes.c_ulong(arg3), zero, zero))
+
+
+def keyctl(operation: int, name: str | None) -> int:
+    """keyctl(2), for the operations that take one name."""
+    return _done(_syscall(SYS_KEYCTL, operation, _bytes(name)))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2), version 3: three sets of 64 bits for the calling thread."""
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    sets = (effective, permitted, inheritable)
+    halves = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
+    _done(_libc.capset(header, (ctypes.c_uint32 * 6)(*halves)))
+
+
+def execveat(dirfd: int, path: str, argv: list[str], environ: list[str], flags: int) -> None:
+    """execveat(2): run the program behind a descriptor. Returns only by raising."""
+    vectors = [
+        (ctypes.c_char_p * (len(strings) + 1))(*[os.fsencode(s) for s in strings], None)
+        for strings in (argv, environ)
+    ]
+    _done(_syscall(SYS_EXECVEAT, dirfd, _bytes(path), *vectors, flags), path)
+    raise AssertionError("execveat returned without an error")
