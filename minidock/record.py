@@ -37,7 +37,7 @@ class Record:
     def __init_subclass__(cls) -> None:
         own = [
             name
-            for name, kind in cls.__dict__.get("__annotations__", {}).items()
+            for name, kind in cls.__annotations__.items()
             if not name.startswith("_") and "ClassVar" not in str(kind)
         ]
         cls._fields = (*(f for f in cls._fields if f not in own), *own)

@@ -6,6 +6,7 @@ runs on, except where a comment says otherwise.
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum, IntFlag
 
 
@@ -79,8 +80,8 @@ class OpenFlag(IntFlag):
     O_TRUNC = 0o1000
     O_APPEND = 0o2000
     O_NONBLOCK = 0o4000
-    O_DIRECTORY = 0o200000  # x86; arm64 has 0o40000, see `host_value`
-    O_NOFOLLOW = 0o400000  # x86; arm64 has 0o100000
+    O_DIRECTORY = os.O_DIRECTORY  # x86 and arm64 differ
+    O_NOFOLLOW = os.O_NOFOLLOW
     O_CLOEXEC = 0o2000000
     O_PATH = 0o10000000
 

@@ -8,6 +8,7 @@ Text becomes bytes with the file system encoding (surrogates and all), `None` be
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -95,7 +96,7 @@ def move_mount(from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: 
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 (ctypes wants this shape)
+    _fields_ = [
         ("attr_set", ctypes.c_uint64),
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
@@ -110,13 +111,11 @@ def mount_setattr(
     AT_RECURSIVE."""
     attr = _MountAttr(attr_set, attr_clr, propagation, 0)
     size = ctypes.sizeof(attr)
-    _done(
-        _syscall(SYS_MOUNT_SETATTR, dfd, _bytes(path), flags, ctypes.byref(attr), size), path
-    )
+    _done(_syscall(SYS_MOUNT_SETATTR, dfd, _bytes(path), flags, ctypes.byref(attr), size), path)
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 (ctypes wants this shape)
+    _fields_ = [
         ("flags", ctypes.c_uint64),
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),
@@ -154,11 +153,19 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     _done(_libc.capset(header, (ctypes.c_uint32 * 6)(*halves)))
 
 
-def execveat(dirfd: int, path: str, argv: list[str], environ: list[str], flags: int) -> None:
+def _vector(strings: list[str]) -> ctypes.Array[ctypes.c_char_p]:
+    """A NULL-terminated array of C strings. EINVAL where one has a NUL byte inside."""
+    encoded = [os.fsencode(s) for s in strings]
+    if any(b"\0" in e for e in encoded):
+        raise OSError(errno.EINVAL, "embedded null byte")
+    return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
+
+
+def execve(path: str, argv: list[str], envp: list[str]) -> None:
+    """execve(2). Unlike `os.execve` it keeps the environment's order. Returns only by raising."""
+    _done(_libc.execve(_bytes(path), _vector(argv), _vector(envp)), path)
+
+
+def execveat(dirfd: int, path: str, argv: list[str], envp: list[str], flags: int) -> None:
     """execveat(2): run the program behind a descriptor. Returns only by raising."""
-    vectors = [
-        (ctypes.c_char_p * (len(strings) + 1))(*[os.fsencode(s) for s in strings], None)
-        for strings in (argv, environ)
-    ]
-    _done(_syscall(SYS_EXECVEAT, dirfd, _bytes(path), *vectors, flags), path)
-    raise AssertionError("execveat returned without an error")
+    _done(_syscall(SYS_EXECVEAT, dirfd, _bytes(path), _vector(argv), _vector(envp), flags), path)

@@ -1,0 +1,161 @@
+"""The one door to the kernel.
+
+Every Step of a plan receives a `Kernel` and calls nothing else, so that the same plan can be
+applied (`LinuxKernel`), written down without being done (`RecordingKernel`), or done and told at
+the same time (`TracingKernel`; both in recording.py). One method per system call, named and
+ordered as in its man page. Reading calls are here too where a Step depends on the answer.
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import os
+import signal
+
+from minidock.linux import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
+
+
+class Kernel(Protocol):
+    """What a Step may ask of the kernel. Every method raises `OSError`."""
+
+    def unshare(self, flags: int) -> None: ...
+    def setns(self, fd: int, nstype: int) -> None: ...
+    def fork(self) -> int: ...
+    def wait4(self, pid: int) -> int: ...
+    def execve(self, path: str, argv: list[str], envp: list[str]) -> None: ...
+    def pidfd_open(self, pid: int) -> int: ...
+
+    def mount(
+        self, source: str | None, target: str, fstype: str | None, flags: int, data: str | None
+    ) -> None: ...
+    def umount2(self, target: str, flags: int) -> None: ...
+    def pivot_root(self, new_root: str, put_old: str) -> None: ...
+    def open_tree(self, dfd: int, path: str, flags: int) -> int: ...
+    def move_mount(
+        self, from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int
+    ) -> None: ...
+    def mount_setattr(self, dfd: int, path: str, flags: int, attr_set: int) -> None: ...
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int: ...
+    def openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int: ...
+    def openat2(self, dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int: ...
+    def read(self, fd: int, count: int) -> bytes: ...
+    def write(self, fd: int, data: bytes) -> int: ...
+    def close(self, fd: int) -> None: ...
+    def close_range(self, first: int, last: int, flags: int) -> None: ...
+    def dup2(self, oldfd: int, newfd: int) -> None: ...
+    def fstat(self, fd: int) -> os.stat_result: ...
+    def stat(self, path: str) -> os.stat_result: ...
+    def mkdir(self, path: str, mode: int) -> None: ...
+    def mkdirat(self, dirfd: int, path: str, mode: int) -> None: ...
+    def rmdir(self, path: str) -> None: ...
+    def mknodat(self, dirfd: int, path: str, mode: int, device: int) -> None: ...
+    def symlinkat(self, target: str, dirfd: int, path: str) -> None: ...
+    def fchmod(self, fd: int, mode: int) -> None: ...
+    def fchown(self, fd: int, uid: int, gid: int) -> None: ...
+    def chdir(self, path: str) -> None: ...
+    def fchdir(self, fd: int) -> None: ...
+    def getcwd(self) -> str: ...
+    def umask(self, mask: int) -> int: ...
+
+    def sethostname(self, name: str) -> None: ...
+    def setsid(self) -> None: ...
+    def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes: ...
+    def socket(self, domain: int, kind: int) -> int: ...
+    def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int: ...
+    def keyctl(self, operation: int, name: str | None) -> int: ...
+    def capset(self, effective: int, permitted: int, inheritable: int) -> None: ...
+    def setgroups(self, groups: tuple[int, ...]) -> None: ...
+    def setresgid(self, rgid: int, egid: int, sgid: int) -> None: ...
+    def setresuid(self, ruid: int, euid: int, suid: int) -> None: ...
+    def rt_sigaction(self, signum: int) -> None: ...
+    def rt_sigprocmask(self) -> None: ...
+
+
+class LinuxKernel:
+    """The real one: each method is the call."""
+
+    unshare = staticmethod(syscalls.unshare)
+    setns = staticmethod(syscalls.setns)
+    mount = staticmethod(syscalls.mount)
+    umount2 = staticmethod(syscalls.umount2)
+    pivot_root = staticmethod(syscalls.pivot_root)
+    open_tree = staticmethod(syscalls.open_tree)
+    move_mount = staticmethod(syscalls.move_mount)
+    openat2 = staticmethod(syscalls.openat2)
+    close_range = staticmethod(syscalls.close_range)
+    sethostname = staticmethod(syscalls.sethostname)
+    prctl = staticmethod(syscalls.prctl)
+    keyctl = staticmethod(syscalls.keyctl)
+    capset = staticmethod(syscalls.capset)
+
+    fork = staticmethod(os.fork)
+    pidfd_open = staticmethod(os.pidfd_open)
+    read = staticmethod(os.read)
+    write = staticmethod(os.write)
+    close = staticmethod(os.close)
+    fstat = staticmethod(os.fstat)
+    stat = staticmethod(os.stat)
+    mkdir = staticmethod(os.mkdir)
+    rmdir = staticmethod(os.rmdir)
+    fchmod = staticmethod(os.fchmod)
+    fchown = staticmethod(os.fchown)
+    chdir = staticmethod(os.chdir)
+    fchdir = staticmethod(os.fchdir)
+    getcwd = staticmethod(os.getcwd)
+    umask = staticmethod(os.umask)
+    setsid = staticmethod(os.setsid)
+    setgroups = staticmethod(os.setgroups)
+    setresgid = staticmethod(os.setresgid)
+    setresuid = staticmethod(os.setresuid)
+
+    def mount_setattr(self, dfd: int, path: str, flags: int, attr_set: int) -> None:
+        syscalls.mount_setattr(dfd, path, flags, attr_set)
+
+    def wait4(self, pid: int) -> int:
+        """The raw wait status of one child; blocks until it ends."""
+        return os.waitpid(pid, 0)[1]
+
+    def execve(self, path: str, argv: list[str], envp: list[str]) -> None:
+        """`envp` is a list, as the kernel has it, so that order and duplicates survive."""
+        syscalls.execve(path, argv, envp)
+
+    def open(self, path: str, flags: int, mode: int = 0) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, mode)
+
+    def openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, mode, dir_fd=dirfd)
+
+    def dup2(self, oldfd: int, newfd: int) -> None:
+        os.dup2(oldfd, newfd, inheritable=True)
+
+    def mkdirat(self, dirfd: int, path: str, mode: int) -> None:
+        os.mkdir(path, mode, dir_fd=dirfd)
+
+    def mknodat(self, dirfd: int, path: str, mode: int, device: int) -> None:
+        os.mknod(path, mode, device, dir_fd=dirfd)
+
+    def symlinkat(self, target: str, dirfd: int, path: str) -> None:
+        os.symlink(target, path, dir_fd=dirfd)
+
+    def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes:
+        """Bytes in give the changed bytes back; a number in gives the call's result."""
+        return fcntl.ioctl(fd, request, argument)
+
+    def socket(self, domain: int, kind: int) -> int:
+        return _socket.socket(domain, kind).detach()
+
+    def rt_sigaction(self, signum: int) -> None:
+        """Give one signal its default action back."""
+        signal.signal(signum, signal.SIG_DFL)
+
+    def rt_sigprocmask(self) -> None:
+        """Unblock every signal."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
