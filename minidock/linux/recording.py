@@ -143,6 +143,7 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "rmdir": (_text,),
     "mknodat": (_dirfd, _text, _node_mode, _device),
     "symlinkat": (_text, _dirfd, _text),
+    "readlinkat": (_dirfd, _text),
     "fchmod": (_number, _octal),
     "fchown": (_number, _number, _number),
     "chdir": (_text,),
@@ -164,7 +165,7 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
 }
 
 READS = frozenset(
-    {"read", "fstat", "stat", "getcwd", "wait4", "close", "pidfd_open", "socket"}
+    {"read", "readlinkat", "fstat", "stat", "getcwd", "wait4", "close", "pidfd_open", "socket"}
 )  # calls that change nothing a container could notice
 
 
