@@ -1,0 +1,66 @@
+"""Which file a command is in, by every name it has. Nothing is imported to look one up.
+
+One row per command: its names as on the `Aliases:` line of Docker's help (for the first one,
+the name inside its group), and where its `Command` stands. A family adds its rows when it lands.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TREE: tuple[tuple[str, str], ...] = (
+    # ("container run, run", "minidock.cli.container_run:RUN"),
+    # ("container create, create", "minidock.cli.container_run:CREATE"),
+    # ("container exec, exec", "minidock.cli.container_run:EXEC"),
+    # ("container attach, attach", "minidock.cli.container_run:ATTACH"),
+    # ("container start, start", "minidock.cli.container_state:START"),
+    # ("container stop, stop", "minidock.cli.container_state:STOP"),
+    # ("container restart, restart", "minidock.cli.container_state:RESTART"),
+    # ("container kill, kill", "minidock.cli.container_state:KILL"),
+    # ("container wait, wait", "minidock.cli.container_state:WAIT"),
+    # ("container rename, rename", "minidock.cli.container_state:RENAME"),
+    # ("container rm, container remove, rm", "minidock.cli.container_state:RM"),
+    # ("container ls, container list, container ps, ps", "minidock.cli.container_lists:PS"),
+    # ("container logs, logs", "minidock.cli.container_lists:LOGS"),
+    # ("container diff, diff", "minidock.cli.container_lists:DIFF"),
+    # ("container commit, commit", "minidock.cli.images:COMMIT"),
+    # ("container inspect", "minidock.cli.inspect:CONTAINER"),
+    # ("image inspect", "minidock.cli.inspect:IMAGE"),
+    # ("inspect", "minidock.cli.inspect:ANY"),
+    # ("image ls, image list, images", "minidock.cli.images:IMAGES"),
+    # ("image history, history", "minidock.cli.images:HISTORY"),
+    # ("image import, import", "minidock.cli.images:IMPORT"),
+    # ("image tag, tag", "minidock.cli.images:TAG"),
+    # ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
+    # ("explain", "minidock.cli.explain:EXPLAIN"),
+    ("completion", "minidock.cli.completion:COMPLETION"),
+)
+
+GROUPS = {
+    "container": "Manage containers",
+    "image": "Manage images",
+}
+
+COMMON = ("run", "exec", "ps", "images")
+"""What `minidock --help` lists first, in Docker's order."""
+
+NAMES = {name: row for row in TREE for name in row[0].split(", ")}
+
+
+def find(words: list[str]) -> tuple[str, str, list[str]] | None:
+    """`["container", "ls", "-a"]` → ("container ls", "module:ATTR", ["-a"]); None if unknown."""
+    taken = 2 if words[0] in GROUPS else 1
+    path = " ".join(words[:taken])
+    row = NAMES.get(path) if " " not in words[0] else None
+    return (path, row[1], words[taken:]) if row else None
+
+
+def load(target: str) -> Any:
+    """Import "module:NAME" and return the object."""
+    module, _, name = target.partition(":")
+    __import__(module)
+    from sys import modules
+
+    return getattr(modules[module], name)

@@ -1,0 +1,169 @@
+"""How numbers, times and strangers' text are written for people: Docker's and Go's own rules.
+
+Times are whole nanoseconds since 1970 (UTC) inside the program and RFC 3339 text on disk; there
+is no `datetime` here, it would cost 3 ms and has no nanoseconds.
+
+See: docker/go-units duration.go and size.go; strconv.Quote; docker/cli formatter/displayutils.go.
+"""
+
+from __future__ import annotations
+
+from time import gmtime, localtime
+
+_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+_SECOND = 1_000_000_000
+
+
+def human_duration(nanoseconds: int) -> str:
+    """`About a minute`, `3 weeks`: go-units' HumanDuration: hours are rounded, the rest cut."""
+    seconds = nanoseconds // _SECOND
+    minutes, hours = seconds // 60, (2 * seconds + 3600) // 7200
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < 60:
+        return f"{seconds} second{'' if seconds == 1 else 's'}"
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    if hours < 24 * 14:
+        return f"{hours // 24} days"
+    if hours < 24 * 60:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{seconds // 3600 // 24 // 365} years"
+
+
+def human_size(size: float, precision: int = 3) -> str:
+    """`21.5MB`: decimal units. Tables use 3 digits; `Total reclaimed space` and others use 4."""
+    return _sized(size, 1000.0, _DECIMAL, precision)
+
+
+def bytes_size(size: float, precision: int = 4) -> str:
+    """`63.99MiB`: binary units, for memory."""
+    return _sized(size, 1024.0, _BINARY, precision)
+
+
+def _sized(size: float, base: float, units: tuple[str, ...], precision: int) -> str:
+    power = 0
+    while size >= base and power < len(units) - 1:
+        size /= base
+        power += 1
+    return f"{size:.{precision}g}{units[power]}"
+
+
+def short_id(identifier: str) -> str:
+    """The first 12 digits of a container's or image's id, without `sha256:`."""
+    return identifier.removeprefix("sha256:")[:12]
+
+
+def parse_time(text: str) -> int:
+    """`2026-11-23T09:35:22.123456789Z` (RFC 3339) → nanoseconds since 1970. Raises ValueError."""
+    date, _, clock = text.partition("T")
+    try:
+        year, month, day = (int(part) for part in date.split("-"))
+        sign = -1 if "+" in clock else 1
+        clock, _, zone = clock.replace("+", "Z").replace("-", "Z").partition("Z")
+        whole, _, fraction = clock.partition(".")
+        hour, minute, second = (int(part) for part in whole.split(":"))
+        offset = (
+            sum(int(p) * s for p, s in zip(zone.split(":"), (3600, 60), strict=True)) if zone else 0
+        )
+        nanoseconds = int(fraction[:9].ljust(9, "0"))
+    except ValueError:
+        raise ValueError(f"not an RFC 3339 time: {text!r}") from None
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
+    seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second + sign * offset
+    return seconds * _SECOND + nanoseconds
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01. Years begin in March here, so that the leap day is their last."""
+    year -= month < 3
+    return (
+        year * 365 + year // 4 - year // 100 + year // 400
+        + (153 * ((month - 3) % 12) + 2) // 5
+        + day - 719469
+    )  # fmt: skip
+
+
+def format_time(nanoseconds: int) -> str:
+    """Go's RFC3339Nano in UTC: as many decimals as are needed."""
+    seconds, fraction = divmod(nanoseconds, _SECOND)
+    t = gmtime(seconds)
+    decimals = f".{fraction:09d}".rstrip("0").rstrip(".")
+    return (
+        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
+        f"T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}{decimals}Z"
+    )
+
+
+def go_time(nanoseconds: int) -> str:
+    """`2026-11-23 09:35:22 +0000 UTC`: local time as `CreatedAt` shows it (Go's Time.String)."""
+    t = localtime(nanoseconds // _SECOND)
+    minutes = abs(t.tm_gmtoff) // 60
+    return (
+        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d} "
+        f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} "
+        f"{'-' if t.tm_gmtoff < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d} {t.tm_zone}"
+    )
+
+
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
+
+
+def quote(text: str) -> str:
+    """strconv.Quote: a Go string literal."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return '"' + "".join(f"\\{c}" if c in '"\\' else escape(c) for c in text) + '"'
+
+
+def escape(char: str) -> str:
+    """One character as a terminal may see it: itself, or a Go escape if it is not printable."""
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x20 or code == 0x7F:
+        return _ESCAPES.get(char) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible(text: str) -> str:
+    """Text that can do nothing to a terminal: control characters as escapes, newlines kept.
+
+    Names, labels and commands come from images, which come from strangers.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" else escape(c) for c in text)
+
+
+def display_width(text: str) -> int:
+    """Columns on a terminal: two for East Asian wide characters, as Docker counts."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def ellipsis(text: str, width: int) -> str:
+    """Cut to `width` columns; the last of them says `…` when something was cut."""
+    if width <= 0:
+        return ""
+    if display_width(text) <= width:
+        return text
+    if width == 1:
+        return text[0]
+    kept = text[: width - 1]
+    while display_width(kept) > width - 1:
+        kept = kept[:-1]
+    return kept + "…"
