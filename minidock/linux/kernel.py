@@ -61,6 +61,7 @@ class Kernel(Protocol):
     def readlinkat(self, dirfd: int, path: str) -> str: ...
     def fchmod(self, fd: int, mode: int) -> None: ...
     def fchown(self, fd: int, uid: int, gid: int) -> None: ...
+    def fchownat(self, dirfd: int, path: str, uid: int, gid: int) -> None: ...
     def chdir(self, path: str) -> None: ...
     def fchdir(self, fd: int) -> None: ...
     def getcwd(self) -> str: ...
@@ -78,6 +79,7 @@ class Kernel(Protocol):
     def setresuid(self, ruid: int, euid: int, suid: int) -> None: ...
     def rt_sigaction(self, signum: int) -> None: ...
     def rt_sigprocmask(self) -> None: ...
+    def signal_is_changed(self, signum: int) -> bool: ...
 
 
 class LinuxKernel:
@@ -149,6 +151,9 @@ class LinuxKernel:
     def readlinkat(self, dirfd: int, path: str) -> str:
         return os.readlink(path, dir_fd=dirfd)
 
+    def fchownat(self, dirfd: int, path: str, uid: int, gid: int) -> None:
+        os.chown(path, uid, gid, dir_fd=dirfd, follow_symlinks=False)
+
     def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes:
         """Bytes in give the changed bytes back; a number in gives the call's result."""
         return fcntl.ioctl(fd, request, argument)
@@ -163,3 +168,10 @@ class LinuxKernel:
     def rt_sigprocmask(self) -> None:
         """Unblock every signal."""
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def signal_is_changed(self, signum: int) -> bool:
+        """Whether this process ignores or handles a signal. (32 and 33 are the C library's.)"""
+        try:
+            return signal.getsignal(signum) not in (signal.SIG_DFL, None)
+        except ValueError:
+            return False

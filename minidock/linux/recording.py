@@ -146,6 +146,7 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "readlinkat": (_dirfd, _text),
     "fchmod": (_number, _octal),
     "fchown": (_number, _number, _number),
+    "fchownat": (_dirfd, _text, _number, _number),
     "chdir": (_text,),
     "fchdir": (_number,),
     "getcwd": (),
@@ -162,11 +163,24 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "setresuid": (_number, _number, _number),
     "rt_sigaction": (_number,),
     "rt_sigprocmask": (),
+    "signal_is_changed": (_number,),
 }
 
+# Calls that change nothing a container could notice.
 READS = frozenset(
-    {"read", "readlinkat", "fstat", "stat", "getcwd", "wait4", "close", "pidfd_open", "socket"}
-)  # calls that change nothing a container could notice
+    [
+        "signal_is_changed",
+        "read",
+        "readlinkat",
+        "fstat",
+        "stat",
+        "getcwd",
+        "wait4",
+        "close",
+        "pidfd_open",
+        "socket",
+    ]
+)
 
 
 class Call(Record):

@@ -1,0 +1,111 @@
+"""overlayfs: many read-only layers and one writable directory, seen as one tree.
+
+An image's layers are directories that never change. overlayfs stacks them: a name is looked up from
+the top layer downwards, and the first hit counts. On top lies the container's own `upperdir`.
+Writing to a file of a lower layer copies it up first; deleting one leaves a *whiteout* in upperdir,
+a character device numbered 0:0. So upperdir always holds exactly what this container changed, and
+`diff` and `commit` have only to read it. `workdir`, on the same filesystem, is where overlayfs
+prepares a file before it renames it into place.
+
+The mount is made in the container's own mount namespace: when the last process in there is gone the
+kernel unmounts it, whatever happened to us.
+
+See: https://docs.kernel.org/filesystems/overlayfs.html, mount(2)
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.isolation.mounts import BindRootfs, OpenRootfs, parse_options
+from minidock.linux.flags import MountFlag
+from minidock.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from minidock.linux.kernel import Kernel
+    from minidock.spec.runtime import Spec
+    from minidock.step import Context
+
+PAGE = 4096  # mount(2) copies one page of option text and no more
+
+
+class MountOverlay(Step):
+    """Stack the image's layers and the container's own directory.
+
+    With `workdir_of_mount` the lower layers are named relative to that directory, which becomes
+    the working directory first: with 127 layers their full names would not fit into one page.
+    """
+
+    target: str
+    lowerdirs: tuple[str, ...]
+    upperdir: str
+    workdir: str
+    flags: MountFlag = MountFlag(0)
+    extra: str = ""
+    stand_in: str = ""
+    see: ClassVar[tuple[str, ...]] = ("mount(2)", "Documentation/filesystems/overlayfs.rst")
+
+    def describe(self) -> str:
+        layers = "one read-only layer" if len(self.lowerdirs) == 1 else "read-only layers"
+        count = "" if len(self.lowerdirs) == 1 else f"{len(self.lowerdirs)} "
+        return f"stack {count}{layers} below the container's own writable directory"
+
+    def data(self) -> str:
+        """The option text; ':' separates layers and ',' options, so both are escaped in names."""
+        names = [os.path.relpath(d, self.stand_in) if self.stand_in else d for d in self.lowerdirs]
+        lower = ":".join(escape(name) for name in names)
+        options = [f"lowerdir={lower}", f"upperdir={escape(self.upperdir)}"]
+        options.append(f"workdir={escape(self.workdir)}")
+        return ",".join(options + ([self.extra] if self.extra else []))
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        if self.stand_in:
+            kernel.chdir(self.stand_in)
+        kernel.mount("overlay", self.target, "overlay", self.flags, self.data())
+
+
+def escape(path: str) -> str:
+    """A directory's name as overlayfs's option text wants it."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def _split(lowerdir: str) -> list[str]:
+    """The layers of a `lowerdir` option: at every colon that no backslash precedes."""
+    parts = [""]
+    for piece in lowerdir.split(":"):
+        backslashes = len(parts[-1]) - len(parts[-1].rstrip("\\"))
+        if backslashes % 2:
+            parts[-1] += ":" + piece
+        else:
+            parts.append(piece)
+    return parts[1:]
+
+
+def _unescape(name: str) -> str:
+    out, plain = "", iter(name)
+    for char in plain:
+        out += next(plain, "") if char == "\\" else char
+    return out
+
+
+def plan_rootfs(spec: Spec) -> list[Step]:
+    """The root filesystem: an overlay where the spec mounts one at "/", else a plain directory."""
+    roots = [mount for mount in spec.mounts if mount.destination == "/"]
+    if not roots:
+        return [BindRootfs(spec.root_path), OpenRootfs(spec.root_path)]
+    named = dict(o.split("=", 1) for o in roots[0].options if "dir=" in o)
+    flags, extra = parse_options(tuple(o for o in roots[0].options if "dir=" not in o))
+    step = MountOverlay(
+        target=spec.root_path,
+        lowerdirs=tuple(_unescape(name) for name in _split(named["lowerdir"])),
+        upperdir=_unescape(named["upperdir"]),
+        workdir=_unescape(named["workdir"]),
+        flags=flags,
+        extra=extra,
+    )
+    if len(os.fsencode(step.data())) >= PAGE:
+        step = step.but(stand_in=os.path.commonpath(step.lowerdirs))
+    return [step, OpenRootfs(spec.root_path)]

@@ -1,0 +1,217 @@
+"""The last steps: what a program inherits across execve(2), and the call itself.
+
+execve replaces the program but not the process. Open descriptors, ignored signals, the file mode
+mask, the working directory and the environment all pass through, and each has been a hole in some
+runtime: a descriptor of a host directory is a way out of any root (CVE-2024-21626), and a program
+that starts with SIGPIPE ignored, as Python leaves it, behaves strangely for hours.
+
+See: execve(2), close_range(2), signal(7), umask(2), environ(7)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from minidock.errors import StartFailed
+from minidock.isolation.reaper import run_child
+from minidock.linux.flags import CloseRangeFlag, Prctl
+from minidock.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from minidock.linux.kernel import Kernel
+    from minidock.step import Context
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LAST_SIGNAL = 64
+
+
+class CloseDescriptors(Step):
+    """Mark every descriptor but 0, 1, 2 to be closed by execve."""
+
+    see: ClassVar[tuple[str, ...]] = ("close_range(2)",)
+
+    def describe(self) -> str:
+        return "let no descriptor but 0, 1 and 2 survive into the program"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        # Marked, not closed: the socket on which a failing execve is reported is one of them.
+        kernel.close_range(3, 0xFFFFFFFF, CloseRangeFlag.CLOSE_RANGE_CLOEXEC)
+
+
+class EnterWorkingDirectory(Step):
+    """Change to the process's working directory, made where it is missing."""
+
+    path: str
+    make: bool = True
+    see: ClassVar[tuple[str, ...]] = ("chdir(2)", "getcwd(2)")
+
+    def describe(self) -> str:
+        return f"go to the working directory {self.path}"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        try:
+            self._enter(kernel)
+        except OSError as error:
+            raise StartFailed(
+                f"chdir to cwd ({_quote(self.path)}) set in config.json failed: "
+                f"{(error.strerror or '').lower()}"
+            ) from error
+        # A descriptor of the host, or /proc/self/fd/N, as working directory would be outside.
+        if not kernel.getcwd().startswith("/"):
+            raise StartFailed("current working directory is outside of container mount namespace")
+
+    def _enter(self, kernel: Kernel) -> None:
+        try:
+            kernel.chdir(self.path)
+        except FileNotFoundError:
+            if not self.make:
+                raise
+            built = ""
+            for part in self.path.strip("/").split("/"):
+                built += "/" + part
+                try:
+                    kernel.mkdir(built, 0o755)
+                except FileExistsError:
+                    continue
+            kernel.chdir(self.path)
+
+
+class ResetSignals(Step):
+    """Every signal back to its default action, none blocked."""
+
+    see: ClassVar[tuple[str, ...]] = ("signal(7)", "execve(2)")
+
+    def describe(self) -> str:
+        return "give every signal its default action back; Python ignores SIGPIPE and SIGXFSZ"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        for number in range(1, _LAST_SIGNAL + 1):
+            if kernel.signal_is_changed(number):
+                kernel.rt_sigaction(number)
+        kernel.rt_sigprocmask()
+
+
+class SetUmask(Step):
+    """The file mode mask."""
+
+    mask: int
+    see: ClassVar[tuple[str, ...]] = ("umask(2)",)
+
+    def describe(self) -> str:
+        return f"set the file mode mask to {self.mask:03o}"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        kernel.umask(self.mask)
+
+
+class DieWithMonitor(Step):
+    """Ask for SIGKILL when the monitor, our parent, dies: nobody would hold the terminal, write
+    the log, or learn how the process ended. (The kernel forgets this when a set-uid program is
+    executed; then the container lives on, and `ps` says so.)"""
+
+    see: ClassVar[tuple[str, ...]] = ("PR_SET_PDEATHSIG(2const)", "prctl(2)")
+
+    def describe(self) -> str:
+        return "die with the monitor, which holds the other end of the log and the terminal"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        kernel.prctl(Prctl.PR_SET_PDEATHSIG, 9)
+
+
+class Execute(Step):
+    """Become the program. Nothing of ours is left in the process afterwards."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    see: ClassVar[tuple[str, ...]] = ("execve(2)", "environ(7)")
+
+    def describe(self) -> str:
+        return f"become the program {self.args[0]!r}: from here on the process is not ours any more"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        env = complete_environment(self.env, ctx.home)
+        program = find_program(kernel, self.args[0], _get(env, "PATH"))
+        try:
+            kernel.execve(program, list(self.args), env)
+        except OSError as error:
+            raise _cannot_execute(program, error) from error
+
+
+class ExecuteUnderInit(Step):
+    """`--init`: stay as PID 1, which reaps orphans and passes signals on, and let a child become
+    the program. isolation/reaper.py"""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    see: ClassVar[tuple[str, ...]] = ("pid_namespaces(7)", "wait(2)", "execve(2)")
+
+    def describe(self) -> str:
+        return f"stay behind as PID 1 to reap orphans, and let a child become {self.args[0]!r}"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        run_child(kernel, ctx, Execute(self.args, self.env))
+
+
+def complete_environment(env: tuple[str, ...], home: str) -> list[str]:
+    """Add HOME, from the user's passwd entry, where the image and the user set none."""
+    if any(entry.startswith("HOME=") for entry in env):
+        return list(env)
+    return [*env, f"HOME={home}"]
+
+
+def _get(env: list[str], name: str) -> str:
+    values = [entry.partition("=")[2] for entry in env if entry.startswith(name + "=")]
+    return values[-1] if values else ""
+
+
+def find_program(kernel: Kernel, name: str, path: str) -> str:
+    """The file to execute, searched for along $PATH as a shell does. Raises `StartFailed`.
+
+    Codes are the shell's and Docker's: 127 not found, 126 found but not executable.
+    """
+    if "/" in name:
+        return _check_program(kernel, name)
+    found_not_executable = False
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            about = kernel.stat(candidate)
+        except OSError:
+            continue
+        if stat.S_ISDIR(about.st_mode):
+            continue
+        if about.st_mode & 0o111:
+            return candidate
+        found_not_executable = True
+    if found_not_executable:
+        raise StartFailed(f"exec: {_quote(name)}: permission denied", exit_code=126)
+    raise StartFailed(f"exec: {_quote(name)}: executable file not found in $PATH", exit_code=127)
+
+
+def _check_program(kernel: Kernel, name: str) -> str:
+    try:
+        about = kernel.stat(name)
+    except OSError as error:
+        code = 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        text = (error.strerror or "").lower()
+        raise StartFailed(f"exec: {_quote(name)}: stat {name}: {text}", exit_code=code) from error
+    if stat.S_ISDIR(about.st_mode):
+        raise StartFailed(f"exec: {_quote(name)}: is a directory", exit_code=126)
+    if not about.st_mode & 0o111:
+        raise StartFailed(f"exec: {_quote(name)}: permission denied", exit_code=126)
+    return name
+
+
+def _cannot_execute(program: str, error: OSError) -> StartFailed:
+    # The file is there, so "no such file" means the interpreter named in its first line.
+    code = 127 if error.errno == errno.ENOENT else 126
+    return StartFailed(f"exec {program}: {os.strerror(error.errno or 0).lower()}", exit_code=code)
+
+
+def _quote(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,69 @@
+"""Facts about this host that a plan depends on, gathered once, before anything is done.
+
+Plans are pure functions of a `Spec` and these facts. So a fallback is decided here and printed like
+any other step, and a plan for a machine of another kind can be made in a test.
+
+See: proc(5), capabilities(7), random(4) on boot_id
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.errors import StoreError
+from minidock.record import Record
+
+LEAST_KERNEL = (5, 12)  # mount_setattr(2), which seal.py and bind mounts need
+
+
+class HostFacts(Record):
+    """What planning needs to know."""
+
+    kernel: tuple[int, int]
+    capabilities: int  # bounding set of this process, as bits: the most it can hand on
+    last_capability: int
+
+
+def read_facts() -> HostFacts:
+    """Ask this machine. Raises `StoreError` where the kernel is too old to do what is needed."""
+    release = os.uname().release
+    major, minor = (int("".join(filter(str.isdigit, part))) for part in release.split(".")[:2])
+    if (major, minor) < LEAST_KERNEL:
+        raise StoreError(f"Linux {release} is too old: minidock needs 5.12 or newer")
+    return HostFacts(
+        kernel=(major, minor),
+        capabilities=int(_status_field("CapBnd"), 16),
+        last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
+    )
+
+
+def boot_id() -> str:
+    """A random name that the kernel gives each boot; a PID means nothing after another one."""
+    return _read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot: with its PID, its identity for this boot.
+
+    0 when there is no such process, or only its zombie. Field 22 of /proc/pid/stat,
+    proc_pid_stat(5)
+    """
+    try:
+        text = _read(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The second field is the program's name, which may contain anything, even ") R 1 1".
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+def _status_field(name: str) -> str:
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith(name + ":"):
+            return line.split(":", 1)[1].strip()
+    raise StoreError(f"/proc/self/status has no {name}: is /proc mounted?")

@@ -1,0 +1,82 @@
+"""Run our own interpreter so that no container can write to it.
+
+A process on its way into a container is still the host's Python. If the program it is told to
+become is `/proc/self/exe` (an image may say so), the kernel executes that Python *inside* the
+container, and there it can open its own program file and, as root, overwrite it: the next command
+on the host runs the attacker's code (CVE-2019-5736). Permissions do not help, since root may
+write; a read-only *mount* does, since /proc/self/exe leads back through the mount the program was
+started from.
+
+So whatever will enter a container is started here: from a private copy of the one mount that holds
+the interpreter, made read-only, which is attached to no directory at all. Nothing can remount it,
+since it is in no mount namespace. This takes three calls and about 0.1 ms; copying the interpreter
+into a sealed memfd, as runc does, takes 4 ms and its size in memory.
+
+See: open_tree(2), mount_setattr(2), execveat(2), proc_pid_exe(5)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from minidock.linux import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AT_FDCWD = -100
+OPEN_TREE_CLONE = 1
+AT_EMPTY_PATH = 0x1000
+MOUNT_ATTR_RDONLY = 1
+
+PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Nothing of the caller's environment: PYTHONPATH or LD_PRELOAD might come from anywhere.
+_ENVIRONMENT = ["LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+
+
+def sealed_interpreter() -> int:
+    """A descriptor of Python's program file on a detached read-only mount. Raises `OSError`."""
+    fd = syscalls.open_tree(AT_FDCWD, sys.executable, OPEN_TREE_CLONE | os.O_CLOEXEC)
+    syscalls.mount_setattr(fd, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY)
+    return fd
+
+
+def spawn_sealed(module: str, arguments: Sequence[str], keep_fds: Sequence[int]) -> int:
+    """Start `module.main()` in a new, lean, sealed interpreter; return its PID.
+
+    It begins in a session of its own, in "/", with /dev/null as 0, 1 and 2 and with `keep_fds` as
+    3, 4, …; nothing else is inherited. Raises `OSError` where the kernel refuses to seal.
+    """
+    program = sealed_interpreter()
+    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); import {module} as m; m.main()"
+    # -I: no environment, no user site; -S: no site-packages, which the monitor has no use for
+    argv = [sys.executable, "-I", "-S", "-c", code, *arguments]
+    pid = os.fork()
+    if pid:
+        os.close(program)
+        return pid
+    try:
+        _tidy(program, keep_fds)
+        syscalls.execveat(_PROGRAM_FD, "", argv, _ENVIRONMENT, AT_EMPTY_PATH)
+    finally:
+        os._exit(127)
+
+
+_PROGRAM_FD = 100
+
+
+def _tidy(program: int, keep_fds: Sequence[int]) -> None:
+    """In the child: exactly the wanted descriptors, own session, "/" as working directory."""
+    os.setsid()
+    os.chdir("/")
+    high = [os.dup2(fd, 200 + i) for i, fd in enumerate(keep_fds)]  # out of each other's way
+    os.dup2(program, _PROGRAM_FD, inheritable=False)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for i, fd in enumerate(high):
+        os.dup2(fd, 3 + i)
+    os.closerange(3 + len(high), _PROGRAM_FD)
+    os.closerange(_PROGRAM_FD + 1, 65536)

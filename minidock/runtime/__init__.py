@@ -1,0 +1,1 @@
+"""The OCI runtime: a bundle goes in, a process comes out. It knows nothing of images."""
