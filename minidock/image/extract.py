@@ -30,21 +30,22 @@ import os
 import stat
 
 from minidock.errors import BadArchive
-from minidock.image.tar_read import (
+from minidock.image.tar_format import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
     FIFO,
     HARD_LINK,
+    MAX_DEPTH,
     MAX_INT64,
     REGULAR,
     SYMLINK,
-    Header,
-    TarReader,
     shown,
 )
+from minidock.image.tar_read import Header, TarReader
 from minidock.image.whiteout import (
     AUFS_PREFIX,
+    HOST_XATTRS,
     OPAQUE_MARK,
     OPAQUE_XATTR,
     OVERLAY_XATTRS,
@@ -55,18 +56,16 @@ from minidock.image.whiteout import (
 # A 5 GB archive can hold ten million empty files, compressed to 5 MB. Real layers stay below one
 # million; each entry costs an inode on disk and at most some hundred bytes here.
 MAX_ENTRIES = 5_000_000
-# Real trees stay below 60. Deeper ones break programs that hold one descriptor a level.
-MAX_DEPTH = 256
 MAX_CACHED = 100_000  # names of parents kept; thrown away beyond, so that names cost no memory
 MAX_SYMLINKS = 40  # of a path, as in the kernel: path_resolution(7)
 MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "leave as it is" to chown(2)
 MAX_MAJOR, MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
+HOLE = 4096  # a block of most filesystems; smaller holes do not exist
+MIN_SPARSE = 1 << 16  # smaller files are not searched for zeros
+_ZEROS = bytes(HOLE)
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-# Labels that the packing host's policy gave; they mean nothing, or harm, on another.
-HOST_XATTRS = (b"security.selinux", b"security.ima", b"security.evm", b"system.nfs4_acl")
 
 
 class LayerWriter:
@@ -266,7 +265,9 @@ class LayerWriter:
         fd = os.open(path, _CREATE, header.mode)
         try:
             if header.sparse is None:
-                if header.size:
+                if header.size >= MIN_SPARSE:
+                    self._make_holes(fd, header.size)
+                elif header.size:
                     self._reader.copy(header.size, lambda piece: _write_all(fd, piece))
             else:
                 for offset, length in header.sparse:
@@ -281,6 +282,32 @@ class LayerWriter:
             os.utime(fd, ns=(header.mtime, header.mtime))
         finally:
             os.close(fd)
+
+    def _make_holes(self, fd: int, size: int) -> None:
+        """Write a file, but leave out its blocks of zeros: `cp --sparse=always`.
+
+        Layers hold sparse files with all their zeros (pack.py says why).
+        """
+        position = 0
+
+        def write(piece: memoryview) -> None:
+            nonlocal position
+            start = 0  # of what is still to write
+            first = -position % HOLE
+            # One byte of each block, fetched in one go, tells which blocks can be zeros at all.
+            suspects = piece[first::HOLE].tobytes()
+            index = suspects.find(0)
+            while index >= 0:
+                at = first + index * HOLE
+                if piece[at : at + HOLE].tobytes() == _ZEROS:
+                    _write_at(fd, piece[start:at], position + start)
+                    start = at + HOLE
+                index = suspects.find(0, index + 1)
+            _write_at(fd, piece[start:], position + start)
+            position += len(piece)
+
+        self._reader.copy(size, write)
+        os.ftruncate(fd, size)
 
     def _make_directory(self, path: bytes, header: Header | None) -> None:
         if path not in self._directories:
@@ -402,6 +429,13 @@ def _prefix_ends(path: bytes) -> list[int]:
     """Where the prefixes of a path end: `a/b/c` → those of `a`, `a/b` and `a/b/c`."""
     ends = [index for index, byte in enumerate(path) if byte == 0x2F]
     return [*ends, len(path)] if path else []
+
+
+def _write_at(fd: int, data: memoryview, position: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, position)
+        data = data[written:]
+        position += written
 
 
 def _write_all(fd: int, data: memoryview) -> None:

@@ -1,17 +1,5 @@
 """Read a tar stream: one `Header` after the other, and the bytes that belong to it.
 
-An image layer is a tar archive, and tar is forty years of additions to one 512-byte block:
-
-    offset  0    100  108  116  124  136   148       156       157       257   263 …    345
-            name mode uid  gid  size mtime checksum  typeflag  linkname  magic devices  prefix
-
-Numbers are octal text; a name has 100 bytes, or 255 with the `prefix` of POSIX (ustar). What does
-not fit goes one of two ways. GNU tar writes large numbers in base 256, marked by the top bit, and
-puts a long name into an entry of its own before the real one (types `L` and `K`). POSIX.1-2001
-puts an entry of type `x` before the real one, holding records `"27 path=some/long/name\\n"` that
-override the block: this "PAX" form also carries what the block has no place for, nanoseconds
-(`mtime=1700000000.123456789`) and extended attributes (`SCHILY.xattr.security.capability=…`).
-
 Why not the standard library's tarfile: it needs 60 µs an entry where this file needs 10, it
 imports, decodes and looks up user names while it works (none of which may happen in a process
 whose root directory is the image), and it is lenient where leniency hides a lie. Where tar
@@ -22,39 +10,42 @@ at the end of the stream, and what follows the zero blocks is not looked at.
 
 Names, link targets and attributes are `bytes`: Linux does not care what encoding they are in.
 
-See: tar(5) of libarchive, POSIX pax(1), Go's archive/tar/reader.go
+See: tar_format.py for the format, tar_sparse.py for files with holes; Go's archive/tar/reader.go
 """
 
 from __future__ import annotations
 
-from struct import Struct
-from zlib import adler32
-
 from minidock.errors import BadArchive
-from minidock.image.tar_sparse import (
-    is_sparse_pax,
-    read_old_gnu_map,
-    read_pax_map,
+from minidock.image.tar_format import (
+    BLOCK,
+    BLOCK_SIZE,
+    CHARACTER,
+    CONTIGUOUS,
+    DIRECTORY,
+    FIELDS,
+    GNU_LONG_LINK,
+    GNU_LONG_NAME,
+    GNU_SPARSE,
+    MAX_INT64,
+    MAX_METADATA,
+    NANO,
+    OLD_REGULAR,
+    PAX,
+    PAX_GLOBAL,
+    REGULAR,
+    XATTR_PREFIX,
+    ZERO_BLOCK,
+    byte_sum,
+    padding,
+    shown,
 )
+from minidock.image.tar_sparse import is_sparse_pax, read_old_gnu_map, read_pax_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCK_SIZE = 512
-ZERO_BLOCK = bytes(BLOCK_SIZE)
 BUFFER_SIZE = 1 << 20
-# PAX records, long names and sparse maps are held in memory: 1 MiB each, as in Go's archive/tar.
-MAX_METADATA = 1 << 20
-MAX_INT64 = (1 << 63) - 1
-
-REGULAR, HARD_LINK, SYMLINK, CHARACTER, BLOCK, DIRECTORY, FIFO = (b"%d" % n for n in range(7))
-_CONTIGUOUS, _OLD_REGULAR, _GNU_SPARSE = b"7", b"\0", b"S"
-_PAX, _PAX_GLOBAL, _GNU_LONG_NAME, _GNU_LONG_LINK = b"x", b"g", b"L", b"K"
-
-# name mode uid gid size mtime checksum typeflag linkname magic+version - - major minor prefix -
-_FIELDS = Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
-_XATTR_PREFIX = b"SCHILY.xattr."
 
 
 class Header:
@@ -94,14 +85,6 @@ class Header:
     minor: int
     xattrs: dict[bytes, bytes]
     sparse: tuple[tuple[int, int], ...] | None
-
-
-def shown(name: bytes) -> str:
-    """A name out of an archive, fit for a terminal: no control characters, no endless length."""
-    text = name[:200].decode("utf-8", "backslashreplace") + ("…" if len(name) > 200 else "")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class TarReader:
@@ -207,14 +190,14 @@ class TarReader:
                 return None
             header, fields = self._parse_block(block)
             kind = fields[7]
-            if kind == _PAX:
+            if kind == PAX:
                 records = self._parse_pax(self._metadata(header.size))
-            elif kind == _GNU_LONG_NAME:
+            elif kind == GNU_LONG_NAME:
                 long_name = self._metadata(header.size).partition(b"\0")[0]
-            elif kind == _GNU_LONG_LINK:
+            elif kind == GNU_LONG_LINK:
                 long_link = self._metadata(header.size).partition(b"\0")[0]
-            elif kind == _PAX_GLOBAL:
-                self._skip(header.size + -header.size % BLOCK_SIZE)
+            elif kind == PAX_GLOBAL:
+                self._skip(header.size + padding(header.size))
             else:
                 break
         sparse_records = self._apply_pax(header, records) if records else None
@@ -233,7 +216,7 @@ class TarReader:
             raise self._error("a single block of zeros stands between entries")
 
     def _parse_block(self, block: bytes) -> tuple[Header, tuple[bytes, ...]]:
-        fields: tuple[bytes, ...] = _FIELDS.unpack(block)
+        fields: tuple[bytes, ...] = FIELDS.unpack(block)
         name, mode, uid, gid, size, mtime, checksum, _, linkname, magic = fields[:10]
         self._name = name.partition(b"\0")[0]
         self._check_sum(block, checksum)
@@ -244,24 +227,22 @@ class TarReader:
         header.uid = self._number(uid)
         header.gid = self._number(gid)
         header.size = self._number(size)
-        header.mtime = self._number(mtime) * 1_000_000_000
+        header.mtime = self._number(mtime) * NANO
         header.major = header.minor = 0
         header.xattrs = {}
         header.sparse = None
-        if magic[:6] == b"ustar\0" and fields[14][0]:
+        if magic[:6] == b"ustar\0" and fields[12][0]:
             # Schily's star keeps times behind a shorter prefix, and says so in its last 4 bytes.
-            prefix = fields[14][:131] if fields[15][8:] == b"tar\0" else fields[14]
+            prefix = fields[12][:131] if fields[13][8:] == b"tar\0" else fields[12]
             header.name = self._name = prefix.partition(b"\0")[0] + b"/" + header.name
         if header.size < 0:
             raise self._error("its size is negative")
         return header, fields
 
     def _check_sum(self, block: bytes, checksum: bytes) -> None:
-        # The sum of all bytes, those of the checksum itself counted as 8 spaces. The lower half
-        # of an Adler-32 is 1 + that sum modulo 65521, and takes 0.3 µs where sum() takes 3.
+        # The sum of all bytes, those of the checksum itself counted as 8 spaces.
         wanted = self._number(checksum)
-        total = (adler32(block) & 0xFFFF) - 1 - sum(checksum) + 8 * 32
-        if (total - wanted) % 65521 == 0:
+        if byte_sum(block) - sum(checksum) + 8 * 32 == wanted:
             return
         # Some old tars added signed bytes up.
         signed = sum(block) - 256 * sum(byte >> 7 for byte in block)
@@ -296,7 +277,7 @@ class TarReader:
         parts: list[bytes] = []
         self._unread = size
         self.copy(size, lambda piece: parts.append(bytes(piece)))
-        self._skip(-size % BLOCK_SIZE)
+        self._skip(padding(size))
         return b"".join(parts)
 
     # ── PAX records ──────────────────────────────────────────────────────────────────────────
@@ -325,8 +306,8 @@ class TarReader:
         """Let the records override the header; returns those that describe a sparse file."""
         sparse = []
         for key, value in records:
-            if key.startswith(_XATTR_PREFIX):
-                header.xattrs[key[len(_XATTR_PREFIX) :]] = value
+            if key.startswith(XATTR_PREFIX):
+                header.xattrs[key[len(XATTR_PREFIX) :]] = value
             elif key.startswith(b"GNU.sparse."):
                 sparse.append((key, value))
                 if key == b"GNU.sparse.name" and value:
@@ -364,14 +345,14 @@ class TarReader:
         if fraction and not fraction.isdigit():
             raise self._error(f"a PAX record is no time: {shown(value)!r}")
         nanoseconds = int(fraction[:9].ljust(9, b"0"))
-        return sign * (whole * 1_000_000_000 + nanoseconds)
+        return sign * (whole * NANO + nanoseconds)
 
     # ── what kind of entry it is, and where its data stands ──────────────────────────────────
 
     def _set_type(self, header: Header, kind: bytes) -> None:
-        if kind == _OLD_REGULAR and header.name[-1:] == b"/":
+        if kind == OLD_REGULAR and header.name[-1:] == b"/":
             header.type = DIRECTORY  # before ustar there was no type for directories
-        elif kind in (_OLD_REGULAR, _CONTIGUOUS, _GNU_SPARSE):
+        elif kind in (OLD_REGULAR, CONTIGUOUS, GNU_SPARSE):
             header.type = REGULAR
         elif b"0" <= kind <= b"6":
             header.type = kind
@@ -391,10 +372,10 @@ class TarReader:
                 header.major = self._number(block[329:337])
                 header.minor = self._number(block[337:345])
             return
-        self._unread = header.size + -header.size % BLOCK_SIZE
+        self._unread = header.size + padding(header.size)
         header.stored = header.size
         try:
-            if kind == _GNU_SPARSE:
+            if kind == GNU_SPARSE:
                 header.sparse, header.size = read_old_gnu_map(
                     block, header.stored, self._extension_block, self._number
                 )

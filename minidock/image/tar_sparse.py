@@ -21,16 +21,14 @@ See: GNU tar manual, "Storing Sparse Files"; lseek(2), SEEK_HOLE
 
 from __future__ import annotations
 
+from minidock.image.tar_format import BLOCK_SIZE, MAX_INT64, MAX_METADATA, padding
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Map = tuple[tuple[int, int], ...]
     Records = list[tuple[bytes, bytes]]
-
-BLOCK_SIZE = 512
-MAX_MAP = 1 << 20  # bytes of a map that is stored as data, as in Go's archive/tar
-_MAX_INT64 = (1 << 63) - 1
 
 
 def check_map(parts: Map, size: int, stored: int) -> Map:
@@ -41,7 +39,7 @@ def check_map(parts: Map, size: int, stored: int) -> Map:
             raise ValueError("its parts overlap or run backwards")
         end = offset + length
         total += length
-    if not 0 <= end <= size <= _MAX_INT64:
+    if not 0 <= end <= size <= MAX_INT64:
         raise ValueError("it reaches beyond the end of the file")
     if total != stored:
         raise ValueError(f"it speaks of {total} bytes where {stored} are stored")
@@ -67,7 +65,7 @@ def read_old_gnu_map(
     blocks = 0
     while extended:
         blocks += 1
-        if blocks * BLOCK_SIZE > MAX_MAP:
+        if blocks * BLOCK_SIZE > MAX_METADATA:
             raise ValueError("it is too long")
         more = next_block()
         add(more[:504])
@@ -117,7 +115,7 @@ def _read_map_in_data(next_block: Callable[[], bytes]) -> tuple[list[int], int]:
     lines = 0
     wanted = None  # one line says how many parts there are, two lines are a part
     while wanted is None or lines < wanted:
-        if len(text) >= MAX_MAP:
+        if len(text) >= MAX_METADATA:
             raise ValueError("it is too long")
         block = next_block()
         lines += block.count(b"\n")
@@ -131,7 +129,7 @@ def write_map(parts: Map) -> bytes:
     """A map in the form of PAX 1.0, to stand before the data."""
     lines = [b"%d" % len(parts), *(b"%d\n%d" % part for part in parts), b""]
     text = b"\n".join(lines)
-    return text + bytes(-len(text) % BLOCK_SIZE)
+    return text + bytes(padding(len(text)))
 
 
 def _decimal(text: bytes) -> int:

@@ -29,7 +29,8 @@ import os
 
 from minidock.errors import BadArchive, MinidockError
 from minidock.image.extract import LayerWriter
-from minidock.image.tar_read import TarReader, shown
+from minidock.image.tar_format import shown
+from minidock.image.tar_read import TarReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

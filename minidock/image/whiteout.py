@@ -13,8 +13,8 @@ about the layers *below* its own, never about its own: where a layer holds both 
 in whatever order, the `x` of the layer is what is seen. If that `x` is a directory, it must be
 made opaque, or the content of the deleted one would shine through.
 
-Names that begin with `.wh.` are therefore taken: a container that creates a file `.wh.foo` will,
-after a commit, have deleted `foo`. Docker has the same flaw; it lies in the format.
+Names that begin with `.wh.` are therefore taken. A container that creates a file `.wh.foo` would,
+after a commit, have deleted `foo` (with Docker it has); here such a commit is refused.
 
 See: OCI image-spec layer.md, "Whiteouts"; the kernel's filesystems/overlayfs.rst
 """
@@ -36,6 +36,9 @@ OVERLAY_XATTRS = b"trusted.overlay."
 OPAQUE_XATTR = b"trusted.overlay.opaque"
 REDIRECT_XATTR = b"trusted.overlay.redirect"
 METACOPY_XATTR = b"trusted.overlay.metacopy"
+
+# Labels that the packing host's policy gave; they mean nothing, or harm, on another.
+HOST_XATTRS = (b"security.selinux", b"security.ima", b"security.evm", b"system.nfs4_acl")
 
 
 def whiteout_target(name: bytes) -> bytes:
