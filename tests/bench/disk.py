@@ -5,7 +5,11 @@ than about the programs. Commits and imports live by fsync, by the journal and b
 block groups are, so every contestant keeps its data on this one fresh filesystem, and it is
 synced before each clock starts: nobody pays for pages that the one before left dirty.
 
-See: losetup(8), mke2fs(8), syncfs(2), umount2(2)
+The sparse file loses its name as soon as it is mounted. `mount -o loop` makes a loop device that
+ends with the last mount of it, and that is in a namespace which ends with the run (namespace.py):
+so the space comes back whatever happens, and only an empty directory may stay.
+
+See: mount(8), loop(4), mke2fs(8), syncfs(2)
 """
 
 from __future__ import annotations
@@ -25,7 +29,6 @@ class Disk:
 
     def __init__(self, size: int = SIZE_BYTES) -> None:
         self._size = size
-        self._loop = ""
         self._top = ""
         self.path = ""
 
@@ -57,8 +60,8 @@ class Disk:
             *("mkfs.ext4", "-q", "-F", "-O", "has_journal", "-N", str(INODES)),
             *("-E", "lazy_itable_init=0,lazy_journal_init=0", image),
         )
-        self._loop = _call("losetup", "--find", "--show", image).strip()
-        _call("mount", "-t", "ext4", self._loop, self.path)
+        _call("mount", "-t", "ext4", "-o", "loop", image, self.path)
+        os.unlink(image)
 
     def _remove(self) -> None:
         """Undo whatever of `_make` was done; also unmounts what is still mounted below."""
@@ -67,9 +70,6 @@ class Disk:
             if gone.returncode:
                 # Somebody still holds a file here. The name goes now, the rest when they end.
                 _call("umount", "--recursive", "--lazy", self.path)
-        if self._loop:
-            _call("losetup", "--detach", self._loop)
-            self._loop = ""
         shutil.rmtree(self._top, ignore_errors=True)
 
     def directory(self, *names: str) -> str:
@@ -90,8 +90,7 @@ class Disk:
         return f"ext4 with a journal, {self._size >> 30} GB in a sparse file on a loop ({options})"
 
 
-def _call(*argv: str) -> str:
+def _call(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"{argv[0]}: {done.stderr.strip() or done.returncode}")
-    return done.stdout

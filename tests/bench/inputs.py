@@ -68,10 +68,10 @@ def write_tree(path: str, prefix: str, *, count: int, total: int) -> None:
         _add_files(out, prefix, count, total)
 
 
-def write_root(path: str, base: str, *, count: int, total: int) -> None:
+def write_root(path: str, base: str, *, count: int, total: int) -> int:
     """A plain root tarball: the members of `base`, then files up to `count` and `total` bytes.
 
-    A base that is larger than `total` stays as it is.
+    A base that is larger than `total` stays as it is. Returns the bytes of all files.
     """
     members = size = 0
     with (
@@ -85,6 +85,7 @@ def write_root(path: str, base: str, *, count: int, total: int) -> None:
         _add_directories(out, "bench")
         if size < total:
             _add_files(out, "bench", max(count - members, 1), total - size)
+    return max(size, total)
 
 
 def compress(path: str) -> str:

@@ -139,7 +139,7 @@ class Docker(Engine):
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self, disk: Disk) -> None:
-        _need("docker", "dockerd", "containerd")
+        _need("docker", "dockerd", "containerd", "setpriv")
         at = disk.directory("docker")
         containerd, docker = f"{at}/containerd.sock", f"{at}/docker.sock"
         # containerd's plugin for Kubernetes wants a network configuration and is of no use here.
@@ -186,7 +186,8 @@ class Docker(Engine):
         with open(log, "wb") as out:
             self._daemons.append(
                 subprocess.Popen(
-                    argv,
+                    # It ends with us, even if we are killed with SIGKILL. setpriv(1)
+                    ("setpriv", "--pdeathsig", "TERM", "--", *argv),
                     env=self.env,
                     stdin=subprocess.DEVNULL,
                     stdout=out,

@@ -134,7 +134,7 @@ def _inputs(disk: Disk, base: str, *, quick: bool) -> measures.Inputs:
     entries, root_bytes = 10_000 // share, 180_000_000 // share
     tree, root = f"{disk.path}/tree.tar", f"{disk.path}/root.tar"
     inputs.write_tree(tree, "bench", count=files, total=tree_bytes)
-    inputs.write_root(root, base, count=entries, total=root_bytes)
+    content = inputs.write_root(root, base, count=entries, total=root_bytes)
     directory = disk.directory("tree")
     commands.run(("tar", "-xf", tree, "-C", directory), env=commands.lean_environment())
     return measures.Inputs(
@@ -143,7 +143,7 @@ def _inputs(disk: Disk, base: str, *, quick: bool) -> measures.Inputs:
         tree_words=f"{tree_bytes // 1_000_000} MB in {files:,} files",
         plain=root,
         packed=inputs.compress(root),
-        import_words=f"{os.path.getsize(root) / 1e6:.0f} MB",
+        import_words=f"{content / 1e6:.0f} MB",
         listed=6 if quick else 21,
         starts=4 if quick else 20,
     )
