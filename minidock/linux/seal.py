@@ -30,6 +30,7 @@ AT_FDCWD = -100
 OPEN_TREE_CLONE = 1
 AT_EMPTY_PATH = 0x1000
 MOUNT_ATTR_RDONLY = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Nothing of the caller's environment: PYTHONPATH or LD_PRELOAD might come from anywhere.
@@ -59,6 +60,9 @@ def spawn_sealed(module: str, arguments: Sequence[str], keep_fds: Sequence[int])
         return pid
     try:
         _tidy(program, keep_fds)
+        # Processes whose parent is gone become its children: it will wait(2) for a container's
+        # init. The attribute survives execve. PR_SET_CHILD_SUBREAPER(2const)
+        syscalls.prctl(PR_SET_CHILD_SUBREAPER, 1)
         syscalls.execveat(_PROGRAM_FD, "", argv, _ENVIRONMENT, AT_EMPTY_PATH)
     finally:
         os._exit(127)

@@ -1,0 +1,1 @@
+"""What users mean: run, create, start, exec, commit, ps, rm, logs."""

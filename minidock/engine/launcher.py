@@ -1,0 +1,138 @@
+"""The monitor's child that knows how to start a container, and forgets it by exiting.
+
+It reads the bundle, plans, drives the three processes of runtime/launch.py, writes `started.json`
+while init waits, and reports to the monitor. Everything heavy is imported here, so that the
+monitor, which stays, does not carry it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from minidock.engine.statefile import write_json
+from minidock.errors import MinidockError, StartFailed
+from minidock.isolation.cgroups.common import cgroup_directories, plan_cgroups
+from minidock.linux.host import boot_id, read_facts, start_time
+from minidock.runtime.launch import Unobserved, launch
+from minidock.runtime.plan import ContainerPlan, plan_container, plan_exec
+from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, describe_error
+from minidock.spec.runtime import MAX_CONFIG_BYTES, parse_process, parse_spec
+from minidock.spec.timestamp import now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from minidock.runtime.launch import Observer
+
+
+def serve(channel: Channel) -> NoReturn:
+    """Wait for the one order, carry it out, report, exit."""
+    try:
+        os.close(_COMMAND_FD)
+    except OSError:
+        pass
+    fds: list[int] = []
+    kind, text, _, fd = channel.receive()
+    if kind != PROCEED:
+        os._exit(0)  # the command ended before it had an order
+    directory, run_dir, letters = text.split("\0")
+    fds.append(fd)
+    for _ in range(_expected_fds(letters) - 1):
+        fds.append(channel.receive()[3])
+    start = _Start(channel, directory, run_dir, letters, fds)
+    try:
+        start.execute() if "x" in letters else start.run()
+    except (MinidockError, OSError, ValueError) as error:
+        start.failed(error)
+    finally:
+        os._exit(0)
+
+
+_COMMAND_FD = 3
+
+
+def _expected_fds(letters: str) -> int:
+    return (1 if "t" in letters else 3) + ("e" in letters)
+
+
+class _Start:
+    def __init__(
+        self, channel: Channel, directory: str, run_dir: str, letters: str, fds: list[int]
+    ) -> None:
+        self._channel = channel
+        self._directory = directory
+        self._run_dir = run_dir
+        self._letters = letters
+        self._narration = fds.pop() if "e" in letters else -1
+        self._stdio = (fds[0], fds[0], fds[0]) if "t" in letters else (fds[0], fds[1], fds[2])
+
+    def run(self) -> None:
+        """Start the container whose bundle lies in the directory."""
+        container_id = os.path.basename(self._directory)
+        spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
+        plan = plan_container(container_id, spec, read_facts(), self._stdio)
+        pid = self._launch(plan, self._write_started)
+        self._channel.send(INIT_PID, "\n".join(cgroup_directories(spec)), pid)
+
+    def execute(self) -> None:
+        """Start one more process in a running container; `run_dir` is the request's file."""
+        request = _read_json(self._run_dir)
+        spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
+        facts = read_facts()
+        process = parse_process(request["process"])
+        if start_time(request["init"]) != request["startTime"]:
+            raise StartFailed("the container has just ended")
+        join = plan_cgroups(spec, facts.cgroups).join
+        plan = plan_exec(request["init"], join, spec.namespaces, process, facts, self._stdio)
+        pid = self._launch(plan, lambda pid: None)
+        self._channel.send(INIT_PID, "", pid)
+
+    def failed(self, error: Exception) -> None:
+        """Write down why, and tell the monitor."""
+        message, code = describe_error(error), getattr(error, "exit_code", 128)
+        if isinstance(error, MinidockError):
+            message = error.message
+        if "x" not in self._letters and "r" not in self._letters:
+            record = {"ExitCode": code, "Error": message, "FinishedAt": ""}
+            write_json(f"{self._directory}/exited.json", record)
+        self._channel.send(FAILED, message, code)
+
+    def _launch(self, plan: ContainerPlan, before_program: Any) -> int:
+        return launch(plan, self._pass_terminal, self._observer(), before_program)
+
+    def _observer(self) -> Observer:
+        if self._narration < 0:
+            return Unobserved()
+        from minidock.runtime.narrate import Narrator
+
+        return Narrator(self._narration)
+
+    def _pass_terminal(self, master: int) -> None:
+        self._channel.send(TERMINAL, fd=master)
+
+    def _write_started(self, pid: int) -> None:
+        monitor = os.getppid()
+        document = {
+            "Pid": pid,
+            "StartTime": start_time(pid),
+            "BootId": boot_id(),
+            "MonitorPid": monitor,
+            "MonitorStartTime": start_time(monitor),
+            "StartedAt": now(),
+        }
+        try:
+            os.unlink(f"{self._directory}/exited.json")
+        except FileNotFoundError:
+            pass
+        durable = "r" not in self._letters
+        write_json(f"{self._directory}/started.json", document, durable=durable)
+
+
+def _read_json(path: str) -> Any:
+    with open(path, "rb") as file:
+        content = file.read(MAX_CONFIG_BYTES + 1)
+    if len(content) > MAX_CONFIG_BYTES:
+        raise StartFailed(f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
+    return json.loads(content)

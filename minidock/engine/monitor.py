@@ -1,0 +1,305 @@
+"""The monitor: a small process beside each container, which outlives the command that made it.
+
+Somebody must hold a container's terminal or pipes, write its log, wait for it, and write down how
+it ended, after `run -d` has long returned. Docker has a daemon and a shim per container for that,
+Podman has conmon; here it is this file: a fresh interpreter (so that nothing of the command's
+memory stays), sealed against the container (linux/seal.py), which imports next to nothing.
+
+    command ──ORDER──► monitor ──fork──► launcher: imports the runtime, launches, exits
+       ▲                 │  ▲                         │
+       │                 │  └── init becomes its child (it is a subreaper)
+       └──── frames ─────┘
+
+The launcher is forked before the order arrives, and imports what it needs while the command that
+gives the order is still busy: on two processors that hides most of the interpreter's start.
+
+The monitor of an `exec` is the same program: it holds the streams of one more process in a
+container and reports its end, without a log, a socket or a file.
+
+See: PR_SET_CHILD_SUBREAPER(2const), pidfd_open(2), wait(2)
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import time
+
+from minidock.engine import frames
+from minidock.engine.jsonlog import JsonLog
+from minidock.engine.loop import READ, Loop
+from minidock.engine.session import Client, Streams
+from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, channel_pair
+from minidock.spec.timestamp import format_time
+
+COMMAND_FD = 3
+_LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
+
+
+class Order:
+    """What the command wants: `directory` of the container (or of the exec), where its socket goes,
+    and letters: t(erminal) i(nput) o(nce: input ends with its first client) r(emove at the end)
+    a(ttach the sender) l(og) x(exec) e(xplain: a descriptor to narrate to comes along)."""
+
+    def __init__(self, directory: str, run_dir: str, letters: str) -> None:
+        self.directory = directory
+        self.run_dir = run_dir
+        self.letters = letters
+
+    def encode(self) -> bytes:
+        return "\0".join((self.directory, self.run_dir, self.letters)).encode(
+            "utf-8", "surrogateescape"
+        )
+
+
+def decode_order(payload: bytes) -> Order:
+    return Order(*payload.decode("utf-8", "surrogateescape").split("\0"))
+
+
+def main() -> None:
+    """Entry point in the spawned interpreter; descriptor 3 leads to the command."""
+    to_launcher, channel = channel_pair()
+    launcher = os.fork()
+    if launcher == 0:
+        to_launcher.close()
+        os.close(COMMAND_FD)
+        from minidock.engine.launcher import serve
+
+        serve(channel)
+    channel.close()
+    Monitor(_socket.socket(fileno=COMMAND_FD), to_launcher, launcher).run()
+
+
+class Monitor:
+    """One container, or one process executed in it, from the order to its end."""
+
+    def __init__(self, command: _socket.socket, launcher: Channel, launcher_pid: int) -> None:
+        self._loop = Loop()
+        self._launcher = launcher
+        self._launcher_pid = launcher_pid
+        self._order: Order | None = None
+        self._log: JsonLog | None = None
+        self._clients: list[Client] = []
+        self._command = self._add_client(command)
+        self._streams: Streams | None = None
+        self._narration = -1
+        self._pending: tuple[int, dict[int, str]] = (-1, {})
+        self._listener: _socket.socket | None = None
+        self._pid = 0
+        self._cgroups: list[str] = []
+        self._status = -1
+        self._ended = False
+
+    def run(self) -> None:
+        while not self._ended:
+            self._loop.turn()
+
+    # ── what clients say ──
+
+    def _add_client(self, sock: _socket.socket) -> Client:
+        client = Client(sock, self._loop, self._hear)
+        self._clients.append(client)
+        return client
+
+    def _hear(self, client: Client, kind: int, payload: bytes) -> None:
+        if kind == 0:
+            self._client_lost(client)
+        elif kind == frames.ORDER and client is self._command and not self._order:
+            self._obey(decode_order(payload))
+        elif kind == frames.ATTACH and self._streams:
+            self._streams.attach(client)
+        elif self._streams and client.attached:
+            if kind == frames.STDIN:
+                self._streams.type(payload)
+            elif kind == frames.STDIN_EOF and self._order and "o" in self._order.letters:
+                self._streams.end_input()
+            elif kind == frames.RESIZE:
+                self._streams.resize(payload)
+
+    def _client_lost(self, client: Client) -> None:
+        self._clients.remove(client)
+        if self._streams:
+            self._streams.detach(client)
+            once = self._order and "o" in self._order.letters
+            if client.attached and once and "t" not in self._order.letters:  # type: ignore[union-attr]
+                self._streams.end_input()
+        if not self._order:
+            self._ended = True  # the command failed before it had an order to give
+
+    # ── the start ──
+
+    def _obey(self, order: Order) -> None:
+        self._order = order
+        ends = _Pipes(terminal="t" in order.letters, stdin="i" in order.letters)
+        text = "\0".join((order.directory, order.run_dir, order.letters))
+        if "e" in order.letters:
+            self._narration, narration = os.pipe2(os.O_CLOEXEC)
+            ends.theirs.append(narration)
+            self._loop.watch(self._narration, READ, lambda _: self._narrate())
+        for fd in ends.theirs:
+            self._launcher.send(PROCEED, text, fd=fd)
+            os.close(fd)
+        if "x" not in order.letters:
+            self._listen(f"{order.run_dir}/attach.sock")
+        log = None
+        if "l" in order.letters:
+            name = os.path.basename(order.directory)
+            log = JsonLog(f"{order.directory}/{name}-json.log")
+        self._log = log
+        self._pending = (ends.stdin, ends.outputs)
+        self._loop.watch(self._launcher.fileno(), READ, lambda _: self._hear_launcher())
+
+    def _stream(self) -> None:
+        """The program runs: begin to pass on what it says and hears."""
+        assert self._order
+        stdin, outputs = self._pending
+        self._streams = Streams(self._loop, stdin, outputs, self._log)
+        if "a" in self._order.letters and not self._command.gone:
+            self._streams.attach(self._command)
+        if self._listener:
+            listener = self._listener
+            self._loop.watch(listener.fileno(), READ, lambda _: self._accept(listener))
+
+    def _narrate(self) -> bool:
+        """Pass on what the processes of the start tell (`--explain`). False at its end."""
+        data = os.read(self._narration, 1 << 16)
+        if data:
+            self._command.send(frames.NARRATION, data)
+            return True
+        self._loop.forget(self._narration)
+        os.close(self._narration)
+        self._narration = -1
+        return False
+
+    def _listen(self, path: str) -> None:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        listener.bind(path)
+        listener.listen(64)
+        self._listener = listener  # who connects now waits until the program runs
+
+    def _accept(self, listener: _socket.socket) -> None:
+        fd, _ = listener._accept()
+        self._add_client(_socket.socket(fileno=fd))
+
+    def _hear_launcher(self) -> None:
+        kind, text, number, fd = self._launcher.receive()
+        if kind == TERMINAL:
+            self._pending = (fd, {fd: "stdout"})
+        elif kind == INIT_PID:
+            while self._narration >= 0 and self._narrate():
+                pass  # all of it, before the program's first word
+            self._pid = number
+            self._stream()
+            self._cgroups = [path for path in text.split("\n") if path]
+            self._command.send(frames.STARTED, b"%d" % number)
+            self._retire_launcher()
+            self._watch_end(number)
+        else:
+            while self._narration >= 0 and self._narrate():
+                pass
+            self._start_failed(text if kind == FAILED else "the launcher died", number or 128)
+
+    def _retire_launcher(self) -> None:
+        self._loop.forget(self._launcher.fileno())
+        self._launcher.close()
+        os.waitpid(self._launcher_pid, 0)
+
+    def _start_failed(self, message: str, code: int) -> None:
+        self._retire_launcher()
+        self._clean_up()
+        self._command.send(frames.FAILED, bytes((code & 255,)) + message.encode("utf-8", "replace"))
+        self._end()
+
+    # ── the end ──
+
+    def _watch_end(self, pid: int) -> None:
+        pidfd = os.pidfd_open(pid)
+        self._loop.watch(pidfd, READ, lambda _: self._process_ended(pidfd))
+
+    def _process_ended(self, pidfd: int) -> None:
+        self._loop.forget(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(self._pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        code = code if code >= 0 else 128 - code
+        finished = time.time_ns()
+        assert self._order
+        if self._streams:
+            # A container's processes are all dead now, so its pipes end. Those of an `exec` may be
+            # held open by a child that went into the background: not waited for.
+            while self._streams.open and self._loop.turn(_LINGER):
+                pass
+            self._streams.finish()
+        if "x" not in self._order.letters:
+            self._record(code, finished)
+        self._clean_up()
+        for client in list(self._clients):
+            client.send(frames.EXITED, bytes((code,)))
+        self._end()
+
+    def _record(self, code: int, finished: int) -> None:
+        """Write exited.json, by hand: `json` alone would double the monitor's memory."""
+        assert self._order
+        text = f'{{"ExitCode":{code},"FinishedAt":"{format_time(finished)}"}}'
+        if "r" not in self._order.letters:
+            from minidock.engine.statefile import write_file
+
+            write_file(f"{self._order.directory}/exited.json", text.encode())
+
+    def _clean_up(self) -> None:
+        """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
+        assert self._order
+        for path in self._cgroups:
+            _remove_cgroup(path)
+        if "x" in self._order.letters:
+            return
+        from minidock.engine.removal import remove_container_files, remove_run_dir
+
+        if self._listener:
+            self._loop.forget(self._listener.fileno())
+            self._listener.close()
+        remove_run_dir(self._order.run_dir)
+        if "r" in self._order.letters:
+            remove_container_files(self._order.directory)
+
+    def _end(self) -> None:
+        for client in self._clients:
+            client.drain()
+        self._ended = True
+
+
+class _Pipes:
+    """The pipes of a process without a terminal: the three ends it gets, and ours."""
+
+    def __init__(self, *, terminal: bool, stdin: bool) -> None:
+        self.theirs: list[int] = []
+        self.stdin = -1
+        self.outputs: dict[int, str] = {}
+        if terminal:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            self.theirs = [null]
+            return
+        if stdin:
+            theirs, self.stdin = os.pipe2(os.O_CLOEXEC)
+        else:
+            theirs = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self.theirs.append(theirs)
+        for stream in ("stdout", "stderr"):
+            ours, theirs = os.pipe2(os.O_CLOEXEC)
+            self.outputs[ours] = stream
+            self.theirs.append(theirs)
+
+
+def _remove_cgroup(path: str) -> None:
+    """rmdir, for as long as the kernel still takes the last process out (some milliseconds)."""
+    for pause in (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1):
+        select.select([], [], [], pause)
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            continue
+        return

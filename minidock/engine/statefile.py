@@ -1,0 +1,59 @@
+"""Small JSON files that are either the old version or the new one, never half of it.
+
+A rename replaces a name at once, but the kernel may write it to disk before the file's content:
+after a power cut the file would be there and empty. So: write beside, fsync, rename, fsync the
+directory. What would be removed at the container's end anyway (`--rm`) goes without the fsyncs.
+
+See: rename(2), fsync(2)
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def write_json(path: str, document: dict[str, Any], *, durable: bool = True) -> None:
+    """Replace the file at `path`. Raises `OSError`; the old file stays then."""
+    import json
+
+    write_file(path, json.dumps(document, separators=(",", ":")).encode(), durable=durable)
+
+
+def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
+    """Replace the file at `path` with `content`, mode 0600. Raises `OSError`."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, content)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory as durable as its files."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """The document at `path`; None where there is none, or only what a power cut left of it."""
+    import json
+
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
