@@ -292,16 +292,18 @@ class LayerWriter:
 
         def write(piece: memoryview) -> None:
             nonlocal position
+            # One byte of each block, fetched in one go, tells which can be zeros at all. The
+            # first and the last block may stand only in part in this piece.
+            first = -position % HOLE or HOLE
+            suspects = piece[:1].tobytes() + piece[first::HOLE].tobytes()
             start = 0  # of what is still to write
-            first = -position % HOLE
-            # One byte of each block, fetched in one go, tells which blocks can be zeros at all.
-            suspects = piece[first::HOLE].tobytes()
             index = suspects.find(0)
             while index >= 0:
-                at = first + index * HOLE
-                if piece[at : at + HOLE].tobytes() == _ZEROS:
+                at = first + (index - 1) * HOLE if index else 0
+                end = min(at + HOLE if index else first, len(piece))
+                if piece[at:end].tobytes() == _ZEROS[: end - at]:
                     _write_at(fd, piece[start:at], position + start)
-                    start = at + HOLE
+                    start = end
                 index = suspects.find(0, index + 1)
             _write_at(fd, piece[start:], position + start)
             position += len(piece)

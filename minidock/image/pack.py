@@ -286,6 +286,7 @@ def _parts(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | Non
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError:  # ENXIO: nothing but a hole up to the end
+            parts.append((size, 0))  # without it GNU tar would cut the file short
             break
         end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
         parts.append((start, end - start))
