@@ -9,12 +9,14 @@ See: https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
 
 from __future__ import annotations
 
-from minidock.isolation.process import DEFAULT_PATH
+from minidock.spec.overlay import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 CAPABILITIES = [
     "CAP_CHOWN",
@@ -82,8 +84,6 @@ def device_rules() -> list[dict[str, Any]]:
 
 def mounts(directory: str, lowerdirs: Sequence[str], *, volatile: bool) -> list[dict[str, Any]]:
     """The root filesystem first, then what lies on it."""
-    from minidock.isolation.overlay import escape
-
     overlay = [
         "lowerdir=" + ":".join(escape(path) for path in lowerdirs),
         f"upperdir={escape(directory)}/upper",
@@ -187,13 +187,19 @@ def make_process(
 
 
 def environment(config: dict[str, Any], terminal: bool) -> list[str]:
-    """Docker's: PATH and HOSTNAME, TERM with a terminal, then what image and user set; of a name
-    set twice the last value counts, at the place of the first. (HOME comes with the user's
-    entry in the container's passwd, once that can be read.)"""
-    values: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": config["Hostname"]}
+    """PATH and HOSTNAME, TERM with a terminal, and over them what image and user set. (HOME comes
+    with the user's entry in the container's passwd, once that can be read.)"""
+    base = [f"PATH={DEFAULT_PATH}", f"HOSTNAME={config['Hostname']}"]
     if terminal:
-        values["TERM"] = "xterm"
-    for entry in config["Env"] or []:
-        name, _, value = entry.partition("=")
-        values[name] = value
-    return [f"{name}={value}" for name, value in values.items()]
+        base.append("TERM=xterm")
+    return merge_environment(base, config["Env"] or [])
+
+
+def merge_environment(base: Sequence[str], over: Sequence[str]) -> list[str]:
+    """Of a name set twice the last value counts, at the place of the first, as in Docker. A name
+    without "=" in `over` takes the variable out."""
+    values: dict[str, str | None] = {}
+    for entry in (*base, *over):
+        name, equals, value = entry.partition("=")
+        values[name] = value if equals else None
+    return [f"{name}={value}" for name, value in values.items() if value is not None]

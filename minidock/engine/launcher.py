@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 
+from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
 from minidock.errors import MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories, plan_cgroups
@@ -37,13 +38,13 @@ def serve(channel: Channel) -> NoReturn:
     kind, text, _, fd = channel.receive()
     if kind != PROCEED:
         os._exit(0)  # the command ended before it had an order
-    directory, run_dir, letters = text.split("\0")
+    order = Order.parse(text)
     fds.append(fd)
-    for _ in range(_expected_fds(letters) - 1):
+    for _ in range(_expected_fds(order) - 1):
         fds.append(channel.receive()[3])
-    start = _Start(channel, directory, run_dir, letters, fds)
+    start = _Start(channel, order, fds)
     try:
-        start.execute() if "x" in letters else start.run()
+        start.execute() if "x" in order else start.run()
     except (MinidockError, OSError, ValueError) as error:
         start.failed(error)
     finally:
@@ -53,20 +54,17 @@ def serve(channel: Channel) -> NoReturn:
 _COMMAND_FD = 3
 
 
-def _expected_fds(letters: str) -> int:
-    return (1 if "t" in letters else 3) + ("e" in letters)
+def _expected_fds(order: Order) -> int:
+    return (1 if "t" in order else 3) + ("e" in order)
 
 
 class _Start:
-    def __init__(
-        self, channel: Channel, directory: str, run_dir: str, letters: str, fds: list[int]
-    ) -> None:
+    def __init__(self, channel: Channel, order: Order, fds: list[int]) -> None:
         self._channel = channel
-        self._directory = directory
-        self._run_dir = run_dir
-        self._letters = letters
-        self._narration = fds.pop() if "e" in letters else -1
-        self._stdio = (fds[0], fds[0], fds[0]) if "t" in letters else (fds[0], fds[1], fds[2])
+        self._order = order
+        self._directory = order.directory
+        self._narration = fds.pop() if "e" in order else -1
+        self._stdio = (fds[0], fds[0], fds[0]) if "t" in order else (fds[0], fds[1], fds[2])
 
     def run(self) -> None:
         """Start the container whose bundle lies in the directory."""
@@ -78,7 +76,7 @@ class _Start:
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""
-        request = _read_json(self._run_dir)
+        request = _read_json(self._order.run_dir)
         spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
         facts = read_facts()
         process = parse_process(request["process"])
@@ -94,7 +92,7 @@ class _Start:
         message, code = describe_error(error), getattr(error, "exit_code", 128)
         if isinstance(error, MinidockError):
             message = error.message
-        if "x" not in self._letters and "r" not in self._letters:
+        if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code, "Error": message, "FinishedAt": ""}
             write_json(f"{self._directory}/exited.json", record)
         self._channel.send(FAILED, message, code)
@@ -126,7 +124,7 @@ class _Start:
             os.unlink(f"{self._directory}/exited.json")
         except FileNotFoundError:
             pass
-        durable = "r" not in self._letters
+        durable = "r" not in self._order
         write_json(f"{self._directory}/started.json", document, durable=durable)
 
 

@@ -29,32 +29,13 @@ import time
 from minidock.engine import frames
 from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
+from minidock.engine.monitor_order import Order
 from minidock.engine.session import Client, Streams
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, channel_pair
 from minidock.spec.timestamp import format_time
 
 COMMAND_FD = 3
 _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
-
-
-class Order:
-    """What the command wants: `directory` of the container (or of the exec), where its socket goes,
-    and letters: t(erminal) i(nput) o(nce: input ends with its first client) r(emove at the end)
-    a(ttach the sender) l(og) x(exec) e(xplain: a descriptor to narrate to comes along)."""
-
-    def __init__(self, directory: str, run_dir: str, letters: str) -> None:
-        self.directory = directory
-        self.run_dir = run_dir
-        self.letters = letters
-
-    def encode(self) -> bytes:
-        return "\0".join((self.directory, self.run_dir, self.letters)).encode(
-            "utf-8", "surrogateescape"
-        )
-
-
-def decode_order(payload: bytes) -> Order:
-    return Order(*payload.decode("utf-8", "surrogateescape").split("\0"))
 
 
 def main() -> None:
@@ -106,13 +87,13 @@ class Monitor:
         if kind == 0:
             self._client_lost(client)
         elif kind == frames.ORDER and client is self._command and not self._order:
-            self._obey(decode_order(payload))
+            self._obey(Order.parse(payload.decode("utf-8", "surrogateescape")))
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
             if kind == frames.STDIN:
                 self._streams.type(payload)
-            elif kind == frames.STDIN_EOF and self._order and "o" in self._order.letters:
+            elif kind == frames.STDIN_EOF and self._order and "o" in self._order:
                 self._streams.end_input()
             elif kind == frames.RESIZE:
                 self._streams.resize(payload)
@@ -121,8 +102,8 @@ class Monitor:
         self._clients.remove(client)
         if self._streams:
             self._streams.detach(client)
-            once = self._order and "o" in self._order.letters
-            if client.attached and once and "t" not in self._order.letters:  # type: ignore[union-attr]
+            order = self._order
+            if client.attached and order and "o" in order and "t" not in order:
                 self._streams.end_input()
         if not self._order:
             self._ended = True  # the command failed before it had an order to give
@@ -131,19 +112,18 @@ class Monitor:
 
     def _obey(self, order: Order) -> None:
         self._order = order
-        ends = _Pipes(terminal="t" in order.letters, stdin="i" in order.letters)
-        text = "\0".join((order.directory, order.run_dir, order.letters))
-        if "e" in order.letters:
+        ends = _Pipes(terminal="t" in order, stdin="i" in order)
+        if "e" in order:
             self._narration, narration = os.pipe2(os.O_CLOEXEC)
             ends.theirs.append(narration)
-            self._loop.watch(self._narration, READ, lambda _: self._narrate())
+            self._loop.watch(self._narration, READ, self._hear_narration)
         for fd in ends.theirs:
-            self._launcher.send(PROCEED, text, fd=fd)
+            self._launcher.send(PROCEED, order.text(), fd=fd)
             os.close(fd)
-        if "x" not in order.letters:
+        if "x" not in order:
             self._listen(f"{order.run_dir}/attach.sock")
         log = None
-        if "l" in order.letters:
+        if "l" in order:
             name = os.path.basename(order.directory)
             log = JsonLog(f"{order.directory}/{name}-json.log")
         self._log = log
@@ -155,11 +135,14 @@ class Monitor:
         assert self._order
         stdin, outputs = self._pending
         self._streams = Streams(self._loop, stdin, outputs, self._log)
-        if "a" in self._order.letters and not self._command.gone:
+        if "a" in self._order and not self._command.gone:
             self._streams.attach(self._command)
         if self._listener:
             listener = self._listener
             self._loop.watch(listener.fileno(), READ, lambda _: self._accept(listener))
+
+    def _hear_narration(self, events: int) -> None:
+        self._narrate()
 
     def _narrate(self) -> bool:
         """Pass on what the processes of the start tell (`--explain`). False at its end."""
@@ -180,7 +163,7 @@ class Monitor:
         self._listener = listener  # who connects now waits until the program runs
 
     def _accept(self, listener: _socket.socket) -> None:
-        fd, _ = listener._accept()
+        fd, _ = listener._accept()  # type: ignore[attr-defined]  # typeshed does not list it
         self._add_client(_socket.socket(fileno=fd))
 
     def _hear_launcher(self) -> None:
@@ -232,7 +215,7 @@ class Monitor:
             while self._streams.open and self._loop.turn(_LINGER):
                 pass
             self._streams.finish()
-        if "x" not in self._order.letters:
+        if "x" not in self._order:
             self._record(code, finished)
         self._clean_up()
         for client in list(self._clients):
@@ -243,7 +226,7 @@ class Monitor:
         """Write exited.json, by hand: `json` alone would double the monitor's memory."""
         assert self._order
         text = f'{{"ExitCode":{code},"FinishedAt":"{format_time(finished)}"}}'
-        if "r" not in self._order.letters:
+        if "r" not in self._order:
             from minidock.engine.statefile import write_file
 
             write_file(f"{self._order.directory}/exited.json", text.encode())
@@ -253,7 +236,7 @@ class Monitor:
         assert self._order
         for path in self._cgroups:
             _remove_cgroup(path)
-        if "x" in self._order.letters:
+        if "x" in self._order:
             return
         from minidock.engine.removal import remove_container_files, remove_run_dir
 
@@ -261,7 +244,7 @@ class Monitor:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
         remove_run_dir(self._order.run_dir)
-        if "r" in self._order.letters:
+        if "r" in self._order:
             remove_container_files(self._order.directory)
 
     def _end(self) -> None:

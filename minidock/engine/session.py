@@ -196,8 +196,10 @@ class Streams:
             events = 0 if behind else READ
             if fd == self._stdin and self._input:
                 events |= WRITE
-            self._loop.watch(fd, events, lambda seen, fd=fd: self._ready(fd, seen))  # type:
-            ignore[misc]
+            self._watch(fd, events)
+
+    def _watch(self, fd: int, events: int) -> None:
+        self._loop.watch(fd, events, lambda seen: self._ready(fd, seen))
 
     def _ready(self, fd: int, events: int) -> None:
         if events & WRITE:

@@ -19,6 +19,7 @@ import os
 
 from minidock.isolation.mounts import BindRootfs, OpenRootfs, parse_options
 from minidock.linux.flags import MountFlag
+from minidock.spec.overlay import escape, split_layers, unescape
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from minidock.spec.runtime import Spec
     from minidock.step import Context
 
+NO_FLAGS = MountFlag(0)
+_DIRECTORIES = ("lowerdir", "upperdir", "workdir")
 PAGE = 4096  # mount(2) copies one page of option text and no more
 
 
@@ -43,7 +46,7 @@ class MountOverlay(Step):
     lowerdirs: tuple[str, ...]
     upperdir: str
     workdir: str
-    flags: MountFlag = MountFlag(0)
+    flags: MountFlag = NO_FLAGS
     extra: str = ""
     stand_in: str = ""
     see: ClassVar[tuple[str, ...]] = ("mount(2)", "Documentation/filesystems/overlayfs.rst")
@@ -67,28 +70,19 @@ class MountOverlay(Step):
         kernel.mount("overlay", self.target, "overlay", self.flags, self.data())
 
 
-def escape(path: str) -> str:
-    """A directory's name as overlayfs's option text wants it."""
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
-
-
-def _split(lowerdir: str) -> list[str]:
-    """The layers of a `lowerdir` option: at every colon that no backslash precedes."""
-    parts = [""]
-    for piece in lowerdir.split(":"):
-        backslashes = len(parts[-1]) - len(parts[-1].rstrip("\\"))
-        if backslashes % 2:
-            parts[-1] += ":" + piece
-        else:
-            parts.append(piece)
-    return parts[1:]
-
-
-def _unescape(name: str) -> str:
-    out, plain = "", iter(name)
-    for char in plain:
-        out += next(plain, "") if char == "\\" else char
-    return out
+def plan_overlay(
+    target: str,
+    lowerdirs: tuple[str, ...],
+    upperdir: str,
+    workdir: str,
+    flags: MountFlag = NO_FLAGS,
+    extra: str = "",
+) -> MountOverlay:
+    """The mount, with relative names for the layers where full ones would be too long."""
+    step = MountOverlay(target, lowerdirs, upperdir, workdir, flags, extra)
+    if len(os.fsencode(step.data())) >= PAGE:
+        return step.but(stand_in=os.path.commonpath(lowerdirs))
+    return step
 
 
 def plan_rootfs(spec: Spec) -> list[Step]:
@@ -96,16 +90,15 @@ def plan_rootfs(spec: Spec) -> list[Step]:
     roots = [mount for mount in spec.mounts if mount.destination == "/"]
     if not roots:
         return [BindRootfs(spec.root_path), OpenRootfs(spec.root_path)]
-    named = dict(o.split("=", 1) for o in roots[0].options if "dir=" in o)
-    flags, extra = parse_options(tuple(o for o in roots[0].options if "dir=" not in o))
-    step = MountOverlay(
-        target=spec.root_path,
-        lowerdirs=tuple(_unescape(name) for name in _split(named["lowerdir"])),
-        upperdir=_unescape(named["upperdir"]),
-        workdir=_unescape(named["workdir"]),
-        flags=flags,
-        extra=extra,
+    named = {key: value for key, _, value in (o.partition("=") for o in roots[0].options)}
+    others = tuple(o for o in roots[0].options if o.partition("=")[0] not in _DIRECTORIES)
+    flags, extra = parse_options(others)
+    step = plan_overlay(
+        spec.root_path,
+        split_layers(named["lowerdir"]),
+        unescape(named["upperdir"]),
+        unescape(named["workdir"]),
+        flags,
+        extra,
     )
-    if len(os.fsencode(step.data())) >= PAGE:
-        step = step.but(stand_in=os.path.commonpath(step.lowerdirs))
     return [step, OpenRootfs(spec.root_path)]

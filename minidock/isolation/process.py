@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from minidock.linux.kernel import Kernel
     from minidock.step import Context
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_SIGNAL = 64
 
 

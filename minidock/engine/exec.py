@@ -1,0 +1,77 @@
+"""exec: one more process in a running container.
+
+It gets a monitor of its own, which holds its streams and waits for it; so it goes on when the
+command that asked for it is killed, as under Docker. The request lies in the container's run
+directory for as long as the process may live, which is how `inspect` knows of it.
+
+See: setns(2), runtime/plan.py:plan_exec
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine import bundle, frames
+from minidock.engine.monitor_order import Order
+from minidock.engine.statefile import write_json
+from minidock.errors import Conflict
+from minidock.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minidock.engine.client import MonitorConnection, Outcome
+    from minidock.engine.containers import Container
+
+
+class ExecOptions(Record):
+    """What `exec` was told."""
+
+    command: tuple[str, ...]
+    terminal: bool = False
+    interactive: bool = False
+    detach: bool = False
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    console_size: tuple[int, int] = (0, 0)
+
+
+def execute(
+    container: Container,
+    options: ExecOptions,
+    connection: MonitorConnection,
+    narrate: Callable[[bytes], None] | None = None,
+) -> Outcome:
+    """Start the process through `connection`'s monitor; wait until it runs or cannot.
+
+    Raises `Conflict` where the container does not run.
+    """
+    state = container.state()
+    if not state.running:
+        raise Conflict(f"container {container.id} is not running")
+    if state.status == "paused":
+        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+    request = f"{container.run_dir}/exec-{os.urandom(32).hex()}.json"
+    process = _process(container, options)
+    document = {"init": state.pid, "startTime": state.start_time, "process": process}
+    write_json(request, document, durable=False)
+    letters = "x"
+    letters += "t" if options.terminal else ""
+    letters += "io" if options.interactive and not options.detach else ""
+    letters += "" if options.detach else "a"
+    letters += "e" if narrate else ""
+    connection.send(frames.ORDER, Order(container.directory, request, letters).encode())
+    return connection.wait_started(narrate)
+
+
+def _process(container: Container, options: ExecOptions) -> dict[str, object]:
+    config = dict(container.config)
+    config["Env"] = bundle.merge_environment(config["Env"] or [], options.env)
+    if options.working_dir:
+        config["WorkingDir"] = options.working_dir
+    user = options.user or config["User"]
+    process = bundle.make_process(config, options.command, user, options.terminal)
+    rows, columns = options.console_size
+    return {**process, "consoleSize": {"height": rows, "width": columns}}

@@ -1,0 +1,162 @@
+"""The later life of a container: stop, kill, wait, remove.
+
+A container is signalled through a pidfd that was checked against its start time, so a PID that the
+kernel gave to somebody else meanwhile is never hit.
+
+See: pidfd_open(2), pidfd_send_signal(2), signal(7)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+from minidock.engine.client import MonitorConnection
+from minidock.errors import Conflict, InvalidInput
+from minidock.linux.host import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.engine.containers import Container, State
+
+DEFAULT_STOP_SECONDS = 10
+
+
+def open_init(state: State) -> int:
+    """A pidfd of a container's init, -1 when it is gone. Close it."""
+    try:
+        fd = os.pidfd_open(state.pid)
+    except OSError:
+        return -1
+    if start_time(state.pid) != state.start_time:  # checked after opening: now it is the right one
+        os.close(fd)
+        return -1
+    return fd
+
+
+def send_signal(container: Container, number: int) -> None:
+    """Raises `Conflict` where the container does not run."""
+    state = container.state()
+    fd = open_init(state) if state.running else -1
+    if fd < 0:
+        raise Conflict(f"cannot kill container: {container.id}: container {container.id} is not running")
+    try:
+        signal.pidfd_send_signal(fd, number)
+    finally:
+        os.close(fd)
+
+
+def stop(container: Container, seconds: int | None = None) -> None:
+    """Ask politely, wait `seconds` (-1: for ever), then kill. One that is stopped already is fine."""
+    state = container.state()
+    fd = open_init(state) if state.running else -1
+    if fd < 0:
+        return
+    if seconds is None:
+        seconds = int(container.config.get("StopTimeout") or DEFAULT_STOP_SECONDS)
+    number = parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
+    try:
+        signal.pidfd_send_signal(fd, number)
+        if not _ended(fd, seconds):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            _ended(fd, -1)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
+    wait(container)
+
+
+def _ended(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if seconds < 0 else seconds * 1000))
+
+
+def wait(container: Container) -> int:
+    """Wait until the container has ended and its end is written down; return its exit code."""
+    try:
+        connection = MonitorConnection.connect(container.socket_path)
+    except OSError:
+        return _wait_without_monitor(container)
+    try:
+        outcome = connection.wait_exited()
+    finally:
+        connection.close()
+    return outcome.code if outcome.kind == "exited" else _wait_without_monitor(container)
+
+
+def _wait_without_monitor(container: Container) -> int:
+    """Created and not started, or ended, or its monitor was killed."""
+    state = container.state()
+    while state.running:
+        fd = open_init(state)
+        if fd >= 0:
+            _ended(fd, -1)
+            os.close(fd)
+        state = container.state()
+    return state.exit_code
+
+
+def remove(container: Container, *, force: bool) -> None:
+    """Remove a container with everything it wrote. Raises `Conflict` while it runs."""
+    from minidock.engine.removal import remove_container_files, remove_run_dir
+
+    state = container.state()
+    if state.running:
+        if not force:
+            doing = "paused" if state.status == "paused" else "running"
+            hint = "unpause and then " if doing == "paused" else ""
+            raise Conflict(
+                f'cannot remove container "{container.name}": container is {doing}: {hint}'
+                "stop the container before removing or force remove"
+            )
+        kill_and_wait(container, state)
+    sweep(container)
+    remove_run_dir(container.run_dir)
+    remove_container_files(container.directory)
+
+
+def kill_and_wait(container: Container, state: State) -> None:
+    """SIGKILL to init: the kernel takes everything else in the PID namespace with it."""
+    fd = open_init(state)
+    if fd >= 0:
+        if state.status == "paused":
+            from minidock.engine.pause import thaw
+
+            thaw(container)
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        _ended(fd, -1)
+        os.close(fd)
+    wait(container)
+
+
+def parse_signal(text: str) -> int:
+    """`9`, `KILL`, `SIGKILL`, `RTMIN+3`. Raises `InvalidInput` in Docker's words."""
+    if text.isascii() and text.isdigit():
+        number = int(text)
+        if 1 <= number <= 64:
+            return number
+        raise InvalidInput(f"Invalid signal: {text}")
+    name = text.upper().removeprefix("SIG")
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    if base in ("RTMIN", "RTMAX") and sign and offset.isdigit():
+        start = signal.SIGRTMIN if base == "RTMIN" else signal.SIGRTMAX
+        number = start + int(offset) if sign == "+" else start - int(offset)
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return int(number)
+    found = getattr(signal, f"SIG{name}", None)
+    if not isinstance(found, int) or name.startswith("_"):
+        raise InvalidInput(f"Invalid signal: {text}")
+    return int(found)
+
+
+def sweep(container: Container) -> None:
+    """Remove what a killed monitor could not: the container's cgroup directories."""
+    from minidock.isolation.cgroups.common import remove_cgroups
+
+    remove_cgroups(container.id)

@@ -1,0 +1,89 @@
+"""The places a container needs in its root filesystem, and an image may lack.
+
+/proc, /sys, /dev and three files in /etc are mounted over, so they must exist. Making them in the
+container's own writable directory would show them in `diff` and put them into every `commit`. So
+they are made once per image, in a thin read-only layer that lies between the image and the
+container.
+
+It is made as the container would see it: with the image's layers stacked, in a mount namespace of
+a child, so that an /etc that is a link, or has an unusual owner, stays what it is.
+
+See: mount(2), https://docs.kernel.org/filesystems/overlayfs.html
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.errors import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DIRECTORIES = ("/proc", "/sys", "/dev")
+FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+
+
+def mountpoint_layer(root: str, chain: str, lowerdirs: Sequence[str]) -> tuple[str, ...]:
+    """The layer to put on top of `lowerdirs`: one directory, or none where nothing is missing.
+
+    `chain` is the hex ChainID of the image's layers, which names the result. Raises `StoreError`.
+    """
+    home = f"{root}/mountpoints/{chain}"
+    if not os.path.isdir(home):
+        _make(home, lowerdirs)
+    layer = f"{home}/fs"
+    return (layer,) if os.listdir(layer) else ()
+
+
+def _make(home: str, lowerdirs: Sequence[str]) -> None:
+    temporary = f"{home}.{os.getpid()}.tmp"
+    for name in ("", "/fs", "/work", "/merged"):
+        os.makedirs(temporary + name, mode=0o700)
+    top = os.stat(lowerdirs[0])
+    os.chmod(f"{temporary}/fs", top.st_mode & 0o7777)
+    os.chown(f"{temporary}/fs", top.st_uid, top.st_gid)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _fill(temporary, lowerdirs)
+            code = 0
+        finally:
+            os._exit(code)
+    if os.waitpid(child, 0)[1] != 0:
+        raise StoreError(f"cannot stack the image's layers in {temporary}")
+    from minidock.engine.removal import remove_tree
+
+    for name in ("work", "merged"):
+        remove_tree(f"{temporary}/{name}")
+    try:
+        os.rename(temporary, home)
+    except OSError:  # another command was faster
+        remove_tree(temporary)
+
+
+def _fill(temporary: str, lowerdirs: Sequence[str]) -> None:
+    """In a child: mount in a namespace of our own, then make what is not there."""
+    from minidock.isolation.mounts import SetPropagation
+    from minidock.isolation.overlay import plan_overlay
+    from minidock.linux.flags import CloneFlag
+    from minidock.linux.inroot import make_directory, make_file
+    from minidock.linux.kernel import LinuxKernel
+    from minidock.step import Context, execute
+
+    kernel, ctx = LinuxKernel(), Context()
+    kernel.unshare(CloneFlag.CLONE_NEWNS)
+    overlay = plan_overlay(
+        f"{temporary}/merged", tuple(lowerdirs), f"{temporary}/fs", f"{temporary}/work"
+    )
+    execute([SetPropagation(), overlay], kernel, ctx)
+    os.umask(0o022)
+    root = os.open(f"{temporary}/merged", os.O_PATH | os.O_DIRECTORY)
+    for make, paths in ((make_directory, DIRECTORIES), (make_file, FILES)):
+        for path in paths:
+            try:
+                os.close(make(kernel, root, path))
+            except OSError:
+                continue  # a file where a directory belongs: the container's start will say so

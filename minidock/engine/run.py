@@ -1,0 +1,263 @@
+"""run: from an image and the user's wishes to a process.
+
+`create` makes a directory that holds everything about the container; `start` gives a monitor the
+order to bring it to life. `run` is both, with a terminal or pipes attached in between.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine import bundle
+from minidock.engine.containers import Container, new_id
+from minidock.engine.monitor_order import Order
+from minidock.engine.statefile import sync_directory, write_file, write_json
+from minidock.errors import InvalidInput, NotFound
+from minidock.record import Record
+from minidock.spec.timestamp import now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from minidock.engine.client import MonitorConnection, Outcome
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore, StoredImage
+
+_NAME_TRIES = 6
+
+
+class RunOptions(Record):
+    """What `run` and `create` were told. `None` means: not said, so the image decides."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    name: str = ""
+    terminal: bool = False
+    interactive: bool = False
+    attach: bool = True  # not `-d`: somebody is there to read
+    auto_remove: bool = False
+    env: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    working_dir: str | None = None
+    hostname: str | None = None
+    entrypoint: str | None = None
+    read_only: bool = False
+    network: str = "none"
+    init: bool = False
+    stop_signal: str | None = None
+    console_size: tuple[int, int] = (0, 0)
+
+
+def create(
+    paths: Paths, containers: Containers, images: ImageStore, options: RunOptions
+) -> Container:
+    """Make a container that could be started. Raises `MinidockError`; nothing stays then."""
+    image = images.resolve(options.image)
+    container_id = new_id()
+    config = _config(options, image, container_id)
+    args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
+    if not args or args == [""]:
+        raise InvalidInput("No command specified")
+    paths.make()
+    directory = paths.container(container_id)
+    name = _take_name(containers, options.name, container_id)
+    try:
+        document = _document(container_id, name, options, image, config, args)
+        _make_directory(paths, directory, images, image, document, args, options)
+    except BaseException:
+        from minidock.engine.removal import remove_container_files
+
+        remove_container_files(directory)
+        raise
+    return Container(container_id, name, directory, paths.run_dir(container_id), document)
+
+
+def start(
+    container: Container,
+    connection: MonitorConnection,
+    *,
+    attach: bool,
+    narrate: Callable[[bytes], None] | None = None,
+) -> Outcome:
+    """Order a monitor to start the container, and wait until its program runs or cannot.
+
+    The outcome's kind is "started" (its code is then init's PID), "failed" or "lost".
+    """
+    from minidock.engine import frames
+
+    config, host_config = container.config, container.host_config
+    letters = "l"
+    letters += "t" if config["Tty"] else ""
+    letters += "i" if config["OpenStdin"] else ""
+    letters += "o" if config["StdinOnce"] else ""
+    letters += "r" if host_config["AutoRemove"] else ""
+    letters += "a" if attach else ""
+    letters += "e" if narrate else ""
+    order = Order(container.directory, container.run_dir, letters)
+    connection.send(frames.ORDER, order.encode())
+    return connection.wait_started(narrate)
+
+
+def _take_name(containers: Containers, wanted: str, container_id: str) -> str:
+    if wanted:
+        containers.reserve_name(wanted.removeprefix("/"), container_id)
+        return wanted.removeprefix("/")
+    from minidock.engine.namegen import generate_name
+    from minidock.errors import Conflict
+
+    for attempt in range(_NAME_TRIES):
+        name = generate_name(attempt)
+        try:
+            containers.reserve_name(name, container_id)
+        except Conflict:
+            continue
+        return name
+    containers.reserve_name(container_id[:12], container_id)
+    return container_id[:12]
+
+
+def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[str, Any]:
+    """Docker's `Config`: the image's, with the user's words over it."""
+    base = image.config.config
+    entrypoint, command = base.get("Entrypoint"), base.get("Cmd")
+    if options.entrypoint is not None:
+        # An entrypoint of one's own makes the image's command meaningless. "" means: none.
+        entrypoint = [options.entrypoint] if options.entrypoint else None
+        command = None
+    if options.command:
+        command = list(options.command)
+    host_name = os.uname().nodename if options.network == "host" else container_id[:12]
+    labels = {**(base.get("Labels") or {}), **dict(options.labels)}
+    working_dir = options.working_dir if options.working_dir is not None else base.get("WorkingDir")
+    config = {
+        "Hostname": options.hostname or host_name,
+        "Domainname": "",
+        "User": options.user if options.user is not None else base.get("User") or "",
+        "AttachStdin": options.attach and options.interactive,
+        "AttachStdout": options.attach,
+        "AttachStderr": options.attach,
+        "Tty": options.terminal,
+        "OpenStdin": options.interactive,
+        "StdinOnce": options.attach and options.interactive,
+        "Env": bundle.merge_environment(base.get("Env") or [], options.env),
+        "Cmd": command,
+        "Image": options.image,
+        "Volumes": base.get("Volumes"),
+        "WorkingDir": working_dir or "",
+        "Entrypoint": entrypoint,
+        "OnBuild": None,
+        "Labels": labels,
+    }
+    stop_signal = options.stop_signal or base.get("StopSignal")
+    if stop_signal:
+        config["StopSignal"] = stop_signal
+    if base.get("ExposedPorts"):
+        config["ExposedPorts"] = base["ExposedPorts"]
+    return config
+
+
+def _document(
+    container_id: str,
+    name: str,
+    options: RunOptions,
+    image: StoredImage,
+    config: dict[str, Any],
+    args: Sequence[str],
+) -> dict[str, Any]:
+    shown = options.image
+    if image.id.hex.startswith(shown.removeprefix("sha256:")):
+        shown = image.id.hex[:12]  # by id: Docker's IMAGE column shows 12 digits
+    return {
+        "Id": container_id,
+        "Name": name,
+        "Created": now(),
+        "Image": str(image.id),
+        "ImageName": shown,
+        "Path": args[0],
+        "Args": list(args[1:]),
+        "Config": config,
+        "HostConfig": {
+            "NetworkMode": options.network,
+            "AutoRemove": options.auto_remove,
+            "ReadonlyRootfs": options.read_only,
+            "Init": options.init or None,
+            "ConsoleSize": list(options.console_size),
+            "LogConfig": {"Type": "json-file", "Config": {}},
+            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+            "Privileged": False,
+            "CgroupnsMode": "private",
+            "IpcMode": "private",
+            "PidMode": "",
+            "UTSMode": "",
+            "UsernsMode": "",
+            "ShmSize": 67108864,
+            "Runtime": "minidock",
+            "MaskedPaths": bundle.MASKED_PATHS,
+            "ReadonlyPaths": bundle.READONLY_PATHS,
+        },
+    }
+
+
+def _make_directory(
+    paths: Paths,
+    directory: str,
+    images: ImageStore,
+    image: StoredImage,
+    document: dict[str, Any],
+    args: Sequence[str],
+    options: RunOptions,
+) -> None:
+    from minidock.engine.mountpoints import mountpoint_layer
+    from minidock.spec.digest import chain_ids
+
+    lowerdirs = images.lowerdirs(image)
+    if not lowerdirs:
+        raise NotFound(f"image {options.image} has no layers: there is no program in it")
+    chain = chain_ids(image.diff_ids)[-1].hex
+    lowerdirs = (*mountpoint_layer(paths.root, chain, lowerdirs), *lowerdirs)
+    for name in ("", "/upper", "/work", "/rootfs"):
+        os.mkdir(directory + name, 0o700)
+    # The container's "/" is upper's own inode: it takes the mode and owner the image gave it.
+    top = os.stat(lowerdirs[0])
+    os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
+    os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
+    _write_network_files(directory, document["Config"]["Hostname"], options.network)
+    config, host_config = document["Config"], document["HostConfig"]
+    spec = bundle.make_spec(document["Id"], directory, lowerdirs, config, host_config, args)
+    durable = not options.auto_remove
+    write_json(f"{directory}/config.json", spec, durable=False)
+    if durable:
+        sync_directory(directory)
+    # Last: a directory without container.json is no container, whatever interrupts us before.
+    write_json(f"{directory}/container.json", document, durable=durable)
+
+
+def _write_network_files(directory: str, hostname: str, network: str) -> None:
+    """The three files that are mounted over the image's, so that they can differ per container."""
+    local = (
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
+        "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+    )
+    hosts = _host_file("/etc/hosts") if network == "host" else local.encode()
+    files = {
+        "hosts": hosts,
+        "hostname": f"{hostname}\n".encode(),
+        "resolv.conf": _host_file("/etc/resolv.conf"),
+    }
+    for name, content in files.items():
+        path = f"{directory}/{name}"
+        write_file(path, content, durable=False)
+        os.chmod(path, 0o644)  # everybody in the container may read it
+
+
+def _host_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return b""
