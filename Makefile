@@ -22,7 +22,7 @@ venv: ## the virtual environment in .venv (VENV=…), which the others make by t
 
 .PHONY: check
 check: venv ## what needs no root and takes seconds: ruff, mypy --strict, tests/unit
-	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff check --output-format=concise .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest -q tests/unit
