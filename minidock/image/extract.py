@@ -38,11 +38,13 @@ from minidock.image.tar_format import (
     HARD_LINK,
     MAX_DEPTH,
     MAX_INT64,
+    MAX_PATH,
     REGULAR,
     SYMLINK,
     shown,
 )
 from minidock.image.tar_read import Header, TarReader
+from minidock.image.tar_sparse import hole_writer
 from minidock.image.whiteout import (
     AUFS_PREFIX,
     HOST_XATTRS,
@@ -54,15 +56,18 @@ from minidock.image.whiteout import (
 )
 
 # A 5 GB archive can hold ten million empty files, compressed to 5 MB. Real layers stay below one
-# million; each entry costs an inode on disk and at most some hundred bytes here.
+# million. How large they are together is not limited here: that is the disk's affair.
 MAX_ENTRIES = 5_000_000
-MAX_CACHED = 100_000  # names of parents kept; thrown away beyond, so that names cost no memory
+# What must be remembered until the end, names and attributes of directories, and whiteouts, may
+# take this much memory: a million directories or so.
+MAX_HELD = 512 << 20
+HELD_EACH = 400  # bytes that an object costs beside its names
+MAX_CACHED = 50_000  # names of parents kept; thrown away beyond, so that names cost no memory
+MAX_NAME = 255  # bytes of one part of a path
 MAX_SYMLINKS = 40  # of a path, as in the kernel: path_resolution(7)
 MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "leave as it is" to chown(2)
 MAX_MAJOR, MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
-HOLE = 4096  # a block of most filesystems; smaller holes do not exist
-MIN_SPARSE = 1 << 16  # smaller files are not searched for zeros
-_ZEROS = bytes(HOLE)
+MIN_SPARSE = 1 << 16  # bytes; smaller files are not searched for blocks of zeros
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,6 +91,7 @@ class LayerWriter:
         self._directories: dict[bytes, Header | None] = {}
         self._whiteouts: dict[bytes, list[bytes]] = {}  # real directory → names deleted in it
         self._opaque: set[bytes] = set()
+        self._held = 0
         # Files are made with the mode and owner they shall have: nothing may interfere.
         os.umask(0)
         os.chmod(b"/", stat.S_IMODE(os.stat(b"/").st_mode) & ~stat.S_ISGID)
@@ -126,6 +132,12 @@ class LayerWriter:
     def _error(self, problem: str) -> BadArchive:
         return BadArchive(f"invalid tar archive: {shown(self.name)}: {problem}")
 
+    def _hold(self, size: int) -> None:
+        """Count what will be kept in memory until the end."""
+        self._held += size + HELD_EACH
+        if self._held > MAX_HELD:
+            raise self._error("the archive has too many directories, attributes and whiteouts")
+
     def _check_numbers(self, header: Header) -> None:
         if not (0 <= header.uid <= MAX_ID and 0 <= header.gid <= MAX_ID):
             raise self._error(f"its owner {header.uid}:{header.gid} is out of range")
@@ -148,8 +160,8 @@ class LayerWriter:
 
     def _find_parent(self, parent: bytes) -> bytes:
         """The real path of a directory to write into; made where nothing is there yet."""
-        if parent.count(b"/") >= MAX_DEPTH:
-            raise self._error(f"more than {MAX_DEPTH} directories deep")
+        if parent.count(b"/") >= MAX_DEPTH or len(parent) > MAX_PATH:
+            raise self._error(f"more than {MAX_DEPTH} directories or {MAX_PATH} bytes deep")
         real = b""
         for end in _prefix_ends(parent):
             prefix = parent[:end]
@@ -229,6 +241,9 @@ class LayerWriter:
                 target = whiteout_target(base)
             except ValueError as error:
                 raise self._error(str(error)) from None
+            if len(target) > MAX_NAME:
+                raise self._error("a whiteout of a name that no file can have")
+            self._hold(len(target))
             self._whiteouts.setdefault(self._find_parent(parent), []).append(target)
         return True
 
@@ -266,7 +281,8 @@ class LayerWriter:
         try:
             if header.sparse is None:
                 if header.size >= MIN_SPARSE:
-                    self._make_holes(fd, header.size)
+                    self._reader.copy(header.size, hole_writer(fd))
+                    os.ftruncate(fd, header.size)
                 elif header.size:
                     self._reader.copy(header.size, lambda piece: _write_all(fd, piece))
             else:
@@ -283,39 +299,15 @@ class LayerWriter:
         finally:
             os.close(fd)
 
-    def _make_holes(self, fd: int, size: int) -> None:
-        """Write a file, but leave out its blocks of zeros: `cp --sparse=always`.
-
-        Layers hold sparse files with all their zeros (pack.py says why).
-        """
-        position = 0
-
-        def write(piece: memoryview) -> None:
-            nonlocal position
-            # One byte of each block, fetched in one go, tells which can be zeros at all. The
-            # first and the last block may stand only in part in this piece.
-            first = -position % HOLE or HOLE
-            suspects = piece[:1].tobytes() + piece[first::HOLE].tobytes()
-            start = 0  # of what is still to write
-            index = suspects.find(0)
-            while index >= 0:
-                at = first + (index - 1) * HOLE if index else 0
-                end = min(at + HOLE if index else first, len(piece))
-                if piece[at:end].tobytes() == _ZEROS[: end - at]:
-                    _write_at(fd, piece[start:at], position + start)
-                    start = end
-                index = suspects.find(0, index + 1)
-            _write_at(fd, piece[start:], position + start)
-            position += len(piece)
-
-        self._reader.copy(size, write)
-        os.ftruncate(fd, size)
-
     def _make_directory(self, path: bytes, header: Header | None) -> None:
         if path not in self._directories:
             os.mkdir(path, 0o755)
         elif header is None:
             return
+        self._hold(len(path))
+        if header is not None:
+            header.name = header.linkname = b""  # 1 MiB each, if they like
+            self._hold(sum(len(key) + len(value) for key, value in header.xattrs.items()))
         self._directories[path] = header
 
     def _make_hard_link(self, path: bytes, header: Header) -> None:
@@ -431,13 +423,6 @@ def _prefix_ends(path: bytes) -> list[int]:
     """Where the prefixes of a path end: `a/b/c` → those of `a`, `a/b` and `a/b/c`."""
     ends = [index for index, byte in enumerate(path) if byte == 0x2F]
     return [*ends, len(path)] if path else []
-
-
-def _write_at(fd: int, data: memoryview, position: int) -> None:
-    while data:
-        written = os.pwrite(fd, data, position)
-        data = data[written:]
-        position += written
 
 
 def _write_all(fd: int, data: memoryview) -> None:

@@ -61,7 +61,8 @@ def unpack_layer(
     """Write the uncompressed tar `stream` below `target_dir`, an empty directory.
 
     A descriptor is read by the child itself, which is fastest; a file object is read here, in
-    pieces of 1 MiB. Either is read to its end, behind the end of the archive too. With
+    pieces of 1 MiB. Either is read to its end, behind the end of the archive too; but after an
+    error the rest is left, so whoever feeds a pipe must be told (close the descriptor). With
     `overlay_whiteouts` the marks `.wh.x` and `.wh..wh..opq` become overlayfs's; without it
     they are files like any other. The mode and owner of `target_dir` itself stay as they are.
 

@@ -103,6 +103,7 @@ def make_everything(root: str) -> None:
     os.chown(path("mail"), 8, 8)
     os.chmod(path("mail"), 0o2775)
     write("mail/box", b"belongs to root, not to mail's group")
+    os.chown(path("mail/box"), 0, 0)
     os.setxattr(path("mail/box"), "trusted.x", b"")
     os.setxattr(path("mail"), "trusted.note", b"\0bytes\n=")
     write("old", b"from 1969")

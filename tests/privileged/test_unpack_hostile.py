@@ -58,6 +58,7 @@ CASES = {
     "whiteout of the parent": entry(b"d/.wh..."),
     "whiteout through a link": entry(b"d", LINK, b"OUTSIDE") + entry(b"d/.wh.secret"),
     "opaque through a link": entry(b"d", LINK, b"OUTSIDE") + entry(b"d/.wh..wh..opq"),
+    "whiteout of an impossible name": entry(b"d/.wh." + b"n" * 300),
     "whiteout as directory": entry(b".wh.d/f"),
     "root as link": entry(b".", LINK, b"OUTSIDE") + entry(b"f"),
     "root as file": entry(b"./"),
@@ -164,6 +165,28 @@ def test_attributes_of_a_replaced_directory_go_nowhere(place: str) -> None:
 def test_deep_trees_are_replaced_without_recursion(place: str) -> None:
     attack(place, entry(b"d/" * 200 + b"f") + entry(b"d"))
     assert os.listdir(f"{place}/target") == ["d"]
+
+
+def test_directories_cost_bounded_memory(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The child is a copy of this process, so it sees the smaller limits.
+    monkeypatch.setattr("minidock.image.extract.MAX_HELD", 100_000)
+    with pytest.raises(BadArchive, match="too many directories"):
+        attack(place, b"".join(entry(b"%d" % n, DIRECTORY) for n in range(1000)))
+    many = {b"trusted.a": b"x" * 60_000, b"trusted.b": b"x" * 60_000}
+    _empty(f"{place}/target")
+    with pytest.raises(BadArchive, match="too many directories"):
+        attack(place, entry(b"d", DIRECTORY, xattrs=many))
+
+
+def _empty(target: str) -> None:
+    os.rename(target, f"{target}-used")
+    os.mkdir(target)
+
+
+def test_entries_are_counted(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minidock.image.extract.MAX_ENTRIES", 100)
+    with pytest.raises(BadArchive, match="more than 100 entries"):
+        attack(place, entry(b"f") * 101)
 
 
 def test_names_cost_no_memory(place: str) -> None:
