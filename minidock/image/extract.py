@@ -30,6 +30,7 @@ import os
 import stat
 
 from minidock.errors import BadArchive
+from minidock.image.names import clean, follow, prefix_ends
 from minidock.image.tar_format import (
     BLOCK,
     CHARACTER,
@@ -64,7 +65,6 @@ MAX_HELD = 512 << 20
 HELD_EACH = 400  # bytes that an object costs beside its names
 MAX_CACHED = 50_000  # names of parents kept; thrown away beyond, so that names cost no memory
 MAX_NAME = 255  # bytes of one part of a path
-MAX_SYMLINKS = 40  # of a path, as in the kernel: path_resolution(7)
 MAX_ID = (1 << 32) - 2  # (uid_t) -1 means "leave as it is" to chown(2)
 MAX_MAJOR, MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
 MIN_SPARSE = 1 << 16  # bytes; smaller files are not searched for blocks of zeros
@@ -145,25 +145,17 @@ class LayerWriter:
             header.mtime = 0  # Docker's answer to times that the kernel has no numbers for
 
     def _clean(self, name: bytes) -> bytes:
-        """The name without `.`, `..`, doubled and outer slashes; empty for the root."""
-        if b"//" not in name and b"/." not in name and name[:1] not in (b".", b"/"):
-            return name.removesuffix(b"/")
-        parts: list[bytes] = []
-        for part in name.split(b"/"):
-            if part == b"..":
-                if not parts:
-                    raise self._error("'..' leads out of the archive's root")
-                parts.pop()
-            elif part not in (b"", b"."):
-                parts.append(part)
-        return b"/".join(parts)
+        try:
+            return clean(name)
+        except ValueError as error:
+            raise self._error(str(error)) from None
 
     def _find_parent(self, parent: bytes) -> bytes:
         """The real path of a directory to write into; made where nothing is there yet."""
         if parent.count(b"/") >= MAX_DEPTH or len(parent) > MAX_PATH:
             raise self._error(f"more than {MAX_DEPTH} directories or {MAX_PATH} bytes deep")
         real = b""
-        for end in _prefix_ends(parent):
+        for end in prefix_ends(parent):
             prefix = parent[:end]
             known = self._parents.get(prefix)
             if known is None:
@@ -186,41 +178,11 @@ class LayerWriter:
             return path
         if not stat.S_ISLNK(mode):
             raise self._error(f"its parent {shown(path)} is not a directory")
-        return self._follow(path)
-
-    def _follow(self, link: bytes) -> bytes:
-        """The real directory that a symbolic link of the archive leads to."""
-        real = link.split(b"/")[:-1]
-        wanted = [link.rpartition(b"/")[2]]  # the parts still to go, the next one last
-        hops = 0
-        while wanted:
-            part = wanted.pop()
-            if part in (b"", b"."):
-                continue
-            if part == b"..":
-                if not real:
-                    raise self._bad_link(link, "leads out of the archive's root")
-                real.pop()
-                continue
-            path = b"/".join((*real, part))
-            try:
-                mode = os.lstat(path).st_mode
-            except FileNotFoundError:
-                raise self._bad_link(link, "leads to nothing") from None
-            if stat.S_ISDIR(mode):
-                real.append(part)
-            elif stat.S_ISLNK(mode) and hops < MAX_SYMLINKS:
-                hops += 1
-                target = os.readlink(path)
-                if target.startswith(b"/"):
-                    raise self._bad_link(path, f"is absolute ({shown(target)})")
-                wanted += target.split(b"/")[::-1]
-            else:
-                raise self._bad_link(link, "does not lead to a directory")
-        return b"/".join(real)
-
-    def _bad_link(self, link: bytes, problem: str) -> BadArchive:
-        return self._error(f"its parent {shown(link)} is a symbolic link that {problem}")
+        try:
+            return follow(path)
+        except ValueError as error:
+            problem = f"its parent {shown(path)} is a symbolic link that {error}"
+            raise self._error(problem) from None
 
     # ── whiteouts ────────────────────────────────────────────────────────────────────────────
 
@@ -417,12 +379,6 @@ class LayerWriter:
                 self._directories.pop(directory, None)
                 self._whiteouts.pop(directory, None)
                 self._opaque.discard(directory)
-
-
-def _prefix_ends(path: bytes) -> list[int]:
-    """Where the prefixes of a path end: `a/b/c` → those of `a`, `a/b` and `a/b/c`."""
-    ends = [index for index, byte in enumerate(path) if byte == 0x2F]
-    return [*ends, len(path)] if path else []
 
 
 def _write_all(fd: int, data: memoryview) -> None:
