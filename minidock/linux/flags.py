@@ -147,6 +147,31 @@ class Keyctl(IntEnum):
     KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
+class BpfCmd(IntEnum):
+    """The commands of bpf(2) that a container's start uses."""
+
+    BPF_PROG_LOAD = 5
+    BPF_PROG_ATTACH = 8
+
+
+class BpfProgType(IntEnum):
+    """What a BPF program is for."""
+
+    BPF_PROG_TYPE_CGROUP_DEVICE = 15
+
+
+class BpfAttachType(IntEnum):
+    """At which point of its target a BPF program runs."""
+
+    BPF_CGROUP_DEVICE = 6
+
+
+class BpfAttachFlag(IntFlag):
+    """bpf(2), BPF_PROG_ATTACH"""
+
+    BPF_F_ALLOW_MULTI = 2
+
+
 class Ioctl(IntEnum):
     """The requests of ioctl(2) that a container's start uses. ioctl_tty(2), netdevice(7)"""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import StoreError
+from minidock.linux.cgroupfs import CgroupFacts, read_cgroup_facts
 from minidock.record import Record
 
 LEAST_KERNEL = (5, 12)  # mount_setattr(2), which seal.py and bind mounts need
@@ -22,6 +23,7 @@ class HostFacts(Record):
     kernel: tuple[int, int]
     capabilities: int  # bounding set of this process, as bits: the most it can hand on
     last_capability: int
+    cgroups: CgroupFacts = CgroupFacts()
 
 
 def read_facts() -> HostFacts:
@@ -34,6 +36,7 @@ def read_facts() -> HostFacts:
         kernel=(major, minor),
         capabilities=int(_status_field("CapBnd"), 16),
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
+        cgroups=read_cgroup_facts(),
     )
 
 

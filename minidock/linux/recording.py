@@ -14,6 +14,10 @@ import stat
 from minidock.linux.flags import (
     AT_FDCWD,
     AtFlag,
+    BpfAttachFlag,
+    BpfAttachType,
+    BpfCmd,
+    BpfProgType,
     Capability,
     CloneFlag,
     CloseRangeFlag,
@@ -114,6 +118,18 @@ def _hex(value: Any) -> str:
     return _text(value) if isinstance(value, bytes) else hex(value) if value > 9 else str(value)
 
 
+def _bpf_attr(value: Any) -> str:
+    """The members that were set, as strace names them; a program shows as its address would."""
+    words: dict[str, Callable[[Any], str]] = {
+        "prog_type": _named(BpfProgType),
+        "attach_type": _named(BpfAttachType),
+        "attach_flags": _flags(BpfAttachFlag),
+        "insns": lambda program: f"/* {len(program)} bytes */",
+        "license": lambda name: _text(name.rstrip(b"\0")),
+    }
+    return "{" + ", ".join(f"{k}={words.get(k, _number)(v)}" for k, v in value.items()) + "}"
+
+
 _OPEN_TREE = _flags(AtFlag)
 _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "unshare": (_flags(CloneFlag),),
@@ -157,6 +173,7 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "socket": (_number, _number),
     "prctl": (_named(Prctl), _number, _number),
     "keyctl": (_named(Keyctl), _text),
+    "bpf": (_named(BpfCmd), _bpf_attr),
     "capset": (_caps, _caps, _caps),
     "setgroups": (_group_list,),
     "setresgid": (_number, _number, _number),
@@ -263,7 +280,8 @@ class RecordingKernel:
         return recorded
 
     def _answer(self, name: str, args: tuple[Any, ...]) -> Any:
-        if name in ("open", "openat", "openat2", "open_tree", "pidfd_open", "socket"):
+        loads = name == "bpf" and args[0] == BpfCmd.BPF_PROG_LOAD
+        if loads or name in ("open", "openat", "openat2", "open_tree", "pidfd_open", "socket"):
             self._next_fd += 1
             return self._next_fd - 1
         if name == "close" and args[0] == self._next_fd - 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -24,6 +25,7 @@ _X86_64 = os.uname().machine == "x86_64"
 SYS_PIVOT_ROOT = 155 if _X86_64 else 41
 SYS_KEYCTL = 250 if _X86_64 else 219
 SYS_EXECVEAT = 322 if _X86_64 else 281
+SYS_BPF = 321 if _X86_64 else 280
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
@@ -169,3 +171,25 @@ def execve(path: str, argv: list[str], envp: list[str]) -> None:
 def execveat(dirfd: int, path: str, argv: list[str], envp: list[str], flags: int) -> None:
     """execveat(2): run the program behind a descriptor. Returns only by raising."""
     _done(_syscall(SYS_EXECVEAT, dirfd, _bytes(path), _vector(argv), _vector(envp), flags), path)
+
+
+def bpf(cmd: int, attr: dict[str, int | bytes]) -> int:
+    """bpf(2), for BPF_PROG_LOAD and BPF_PROG_ATTACH.
+
+    `attr` has the names of the man page's union; bytes are passed by their address.
+    """
+    raw, held = b"", []
+    for name, size in _BPF_ATTR[cmd]:
+        value = attr.get(name, 0)
+        if isinstance(value, bytes):
+            held.append(ctypes.create_string_buffer(value))
+            value = ctypes.addressof(held[-1])
+        raw += value.to_bytes(size, sys.byteorder)
+    return _done(_syscall(SYS_BPF, cmd, raw, len(raw)))
+
+
+# The union's members, in order, with their sizes. What is not passed on is zero. linux/bpf.h
+_BPF_ATTR = {
+    5: (("prog_type", 4), ("insn_cnt", 4), ("insns", 8), ("license", 8)),
+    8: (("target_fd", 4), ("attach_bpf_fd", 4), ("attach_type", 4), ("attach_flags", 4)),
+}
