@@ -63,32 +63,42 @@ def _compare(
         names |= _names(lowers)
     for base in sorted(names):
         path = prefix + b"/" + base
-        old_path, old, old_lowers = _look_up(lowers, base)
         if base not in present:
             found.append(Change("D", os.fsdecode(path)))
             continue
-        new = os.stat(base, dir_fd=directory, follow_symlinks=False)
-        if is_whiteout(new):
-            if old is not None:
-                found.append(Change("D", os.fsdecode(path)))
-            continue
-        before = len(found)
-        if old is None:
-            found.append(Change("A", os.fsdecode(path)))
-        elif _differs(old, new) or _capability(old_path) != _capability(
-            b"/proc/self/fd/%d/%b" % (directory, base)
-        ):
-            found.append(Change("C", os.fsdecode(path)))
-        if not stat.S_ISDIR(new.st_mode):
-            continue
-        first = len(found)
-        fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
         try:
-            _compare(fd, path, old_lowers, found, depth + 1)
-        finally:
-            os.close(fd)
-        if len(found) > first == before:
-            found.insert(before, Change("C", os.fsdecode(path)))
+            _compare_entry(directory, base, path, lowers, found, depth)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone or replaced since it was listed: the container may be running
+
+
+def _compare_entry(
+    directory: int, base: bytes, path: bytes, lowers: list[bytes], found: list[Change], depth: int
+) -> None:
+    """One name of upper, and what is below it if it is a directory."""
+    old_path, old, old_lowers = _look_up(lowers, base)
+    new = os.stat(base, dir_fd=directory, follow_symlinks=False)
+    if is_whiteout(new):
+        if old is not None:
+            found.append(Change("D", os.fsdecode(path)))
+        return
+    before = len(found)
+    if old is None:
+        found.append(Change("A", os.fsdecode(path)))
+    elif _differs(old, new) or _capability(old_path) != _capability(
+        b"/proc/self/fd/%d/%b" % (directory, base)
+    ):
+        found.append(Change("C", os.fsdecode(path)))
+    if not stat.S_ISDIR(new.st_mode):
+        return
+    first = len(found)
+    fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
+    try:
+        _compare(fd, path, old_lowers, found, depth + 1)
+    finally:
+        os.close(fd)
+    if len(found) > first == before:
+        found.insert(before, Change("C", os.fsdecode(path)))
 
 
 def _look_up(lowers: list[bytes], base: bytes) -> tuple[bytes, os.stat_result | None, list[bytes]]:

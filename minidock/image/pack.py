@@ -22,6 +22,7 @@ See: filesystems/overlayfs.rst, openat(2) O_NOFOLLOW, lseek(2) SEEK_DATA
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -104,17 +105,24 @@ class _LayerTar:
                 raise _error(name, "names that begin with .wh. mean deletion in a layer")
             if len(name) > MAX_PATH:
                 raise _error(name, f"a path of more than {MAX_PATH} bytes")
-            if kind == stat.S_IFDIR:
-                fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
-                try:
-                    self._add_directory(fd, name)
-                    self.add_children(fd, name + b"/", depth + 1)
-                finally:
-                    os.close(fd)
-            elif kind == stat.S_IFREG:
-                self._add_file(directory, base, name)
-            else:
-                self._add_special(directory, base, name)
+            try:
+                if kind == stat.S_IFDIR:
+                    fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
+                    try:
+                        self._add_directory(fd, name)
+                        self.add_children(fd, name + b"/", depth + 1)
+                    finally:
+                        os.close(fd)
+                elif kind == stat.S_IFREG:
+                    self._add_file(directory, base, name)
+                else:
+                    self._add_special(directory, base, name)
+            except FileNotFoundError:
+                continue  # deleted since it was listed, by a container that was not paused
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise _error(name, "changed while it was being read") from None
+                raise
 
     def add_mark(self, name: bytes) -> None:
         """A whiteout or opaque mark: an empty file that only its name means."""

@@ -17,6 +17,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -335,8 +336,6 @@ def test_anything(tmp_path: os.PathLike[str], base: list[str], seed: int) -> Non
 def test_the_tarball_holds_what_docker_would_write(
     tmp_path: os.PathLike[str], base: list[str]
 ) -> None:
-    import tarfile
-
     with overlay(os.path.join(tmp_path, "x"), base) as (merged, upper):
         os.unlink(f"{merged}/f")
         shutil.rmtree(f"{merged}/d")
@@ -355,6 +354,51 @@ def test_the_tarball_holds_what_docker_would_write(
         ".wh.f",
     ]
     assert not [m.name for m in members for key in m.pax_headers if "overlay" in key]
+
+
+# ── a container that runs meanwhile ──────────────────────────────────────────────────────────
+
+
+def test_what_vanishes_while_it_is_read_is_left_out(tmp_path: os.PathLike[str]) -> None:
+    for name in "abc":
+        os.mkdir(os.path.join(tmp_path, name))
+        write(os.path.join(tmp_path, name, "large"), "x" * (1 << 20))
+    pieces: list[bytes] = []
+
+    def out(piece: bytes) -> None:
+        if not pieces:
+            shutil.rmtree(os.path.join(tmp_path, "b"))
+        pieces.append(piece)
+
+    write_layer(os.fspath(tmp_path), out)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+        assert tar.getnames() == ["a", "a/large", "c", "c/large"]
+
+
+def test_no_link_leads_to_the_host(tmp_path: os.PathLike[str]) -> None:
+    """A directory that becomes a link to the host's /etc while the layer is written."""
+    upper = os.path.join(tmp_path, "upper")
+    for name in "ab":
+        os.makedirs(f"{upper}/{name}")
+        write(f"{upper}/{name}/passwd", "x" * (1 << 20))
+    pieces: list[bytes] = []
+
+    def out(piece: bytes) -> None:
+        if not pieces:
+            os.rename(f"{upper}/b", os.path.join(tmp_path, "away"))
+            os.symlink("/etc", f"{upper}/b")
+        pieces.append(piece)
+
+    with pytest.raises(MinidockError, match="changed while it was being read"):
+        write_layer(upper, out)
+    assert b"root:" not in b"".join(pieces)
+
+
+def test_a_file_that_shrinks_is_an_error(tmp_path: os.PathLike[str]) -> None:
+    path = os.path.join(tmp_path, "log")
+    write(path, "x" * (3 << 20))
+    with pytest.raises(MinidockError, match="became shorter"):
+        write_layer(os.fspath(tmp_path), lambda piece: os.truncate(path, 10))
 
 
 # ── what cannot be said in a layer ───────────────────────────────────────────────────────────

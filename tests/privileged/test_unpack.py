@@ -234,6 +234,25 @@ def test_it_opens_no_file_it_has_not_made(tmp_path: os.PathLike[str]) -> None:
     assert [line for line in opened if "O_NOFOLLOW" not in line] == []
 
 
+def test_access_control_lists(tmp_path: os.PathLike[str]) -> None:
+    """They are attributes to us. A default one must not rub off on what is made below it."""
+    before = os.path.join(tmp_path, "before")
+    os.makedirs(os.path.join(before, "d"))
+    entries = [(1, 6, -1), (2, 4, 1000), (4, 4, -1), (16, 4, -1), (32, 0, -1)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    with open(os.path.join(before, "d", "plain"), "w") as file:
+        os.fchmod(file.fileno(), 0o666)
+    try:
+        os.setxattr(os.path.join(before, "d"), "system.posix_acl_default", acl)
+    except OSError as error:
+        pytest.skip(f"this filesystem has no ACLs: {error}")
+    with open(os.path.join(before, "file"), "w") as file:
+        os.setxattr(file.fileno(), "system.posix_acl_access", acl)
+    after = unpack(pack(before), os.path.join(tmp_path, "after"))
+    assert tree(after) == tree(before)
+    assert "system.posix_acl_access" in os.listxattr(os.path.join(after, "file"))
+
+
 # ── sparse files ─────────────────────────────────────────────────────────────────────────────
 
 
