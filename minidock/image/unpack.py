@@ -64,7 +64,8 @@ def unpack_layer(
     pieces of 1 MiB. Either is read to its end, behind the end of the archive too; but after an
     error the rest is left, so whoever feeds a pipe must be told (close the descriptor). With
     `overlay_whiteouts` the marks `.wh.x` and `.wh..wh..opq` become overlayfs's; without it
-    they are files like any other. The mode and owner of `target_dir` itself stay as they are.
+    they are files like any other. The mode and owner of `target_dir` itself stay as they are,
+    but for its set-group-id bit, which would be inherited.
 
     Raises `BadArchive` if the archive is broken or hostile, `MinidockError` if the machine
     fails (disk full), and what a file object's `read` raises. The half-written directory is then
