@@ -23,10 +23,10 @@ from __future__ import annotations
 from minidock.record import Record
 
 # Words among a v1 mount's options that are controllers; the others are options (rw, xattr …).
-_V1_CONTROLLERS = frozenset(
-    "cpuset cpu cpuacct blkio memory devices freezer net_cls perf_event net_prio hugetlb pids rdma"
-    " misc".split()
-)
+_V1_CONTROLLERS = frozenset((
+    "cpuset", "cpu", "cpuacct", "blkio", "memory", "devices", "freezer", "net_cls", "perf_event",
+    "net_prio", "hugetlb", "pids", "rdma", "misc",
+))  # fmt: skip
 
 
 class Hierarchy(Record):

@@ -40,7 +40,7 @@ import time
 from minidock.errors import BadJSON, Conflict, StartFailed
 from minidock.isolation.cgroups import v1, v2
 from minidock.isolation.cgroups.control_file import read_control, write_through
-from minidock.isolation.cgroups.device_policy import DEFAULT_RULES, device_policy
+from minidock.isolation.cgroups.device_policy import container_policy
 from minidock.record import Record
 from minidock.step import Step
 
@@ -177,7 +177,7 @@ def _absolute(cgroups_path: str) -> str:
 def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
     """Make the cgroup and set its device policy; then join it. Raises as `find_cgroup` does."""
     cgroup = find_cgroup(spec.cgroups_path, facts)
-    policy = device_policy((*spec.device_rules, *DEFAULT_RULES))
+    policy = container_policy(spec.device_rules)
     devices = cgroup.v1_directory("devices")
     return CgroupPlan(
         prepare=(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Key = tuple[str, int | None, int | None]
 
-# What every container may use, whatever its rules say: the specification's default devices.
+# What every container may use, beside what its rules say: the specification's default devices.
 # Making a node that cannot be opened harms nobody.
 DEFAULT_RULES = (
     DeviceRule(True, "c", None, None, "m"),
@@ -84,6 +84,13 @@ class DevicePolicy(Record):
         if self.allow_by_default:
             return not any(set(access) & set(e.access) for e in matching)
         return any(set(access) <= set(e.access) for e in matching)
+
+
+def container_policy(rules: Iterable[DeviceRule]) -> DevicePolicy:
+    """`rules`, and where they begin from "nothing", the default devices. Raises `BadJSON`."""
+    rules = tuple(rules)
+    policy = device_policy(rules)
+    return policy if policy.allow_by_default else device_policy((*rules, *DEFAULT_RULES))
 
 
 def device_policy(rules: Iterable[DeviceRule]) -> DevicePolicy:

@@ -1,0 +1,202 @@
+"""Where the cgroup lies, and in which order it is made, set and joined, on each kind of host."""
+
+import os
+
+import pytest
+
+from minidock.errors import BadJSON, StartFailed
+from minidock.isolation.cgroups import v1, v2
+from minidock.isolation.cgroups.common import (
+    Cgroup,
+    JoinCgroup,
+    MakeCgroup,
+    cgroup_directories,
+    cgroup_mounts,
+    find_cgroup,
+    leftovers,
+    plan_cgroups,
+    remove,
+)
+from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
+from minidock.linux.flags import MountFlag
+from minidock.linux.recording import RecordingKernel
+from minidock.spec.runtime import DeviceRule, Process, Spec
+from minidock.step import Context, execute
+
+DEVICES = Hierarchy("/sys/fs/cgroup/devices", ("devices",))
+FREEZER = Hierarchy("/sys/fs/cgroup/freezer", ("freezer",))
+MEMORY = Hierarchy("/sys/fs/cgroup/memory", ("memory",))
+V1 = CgroupFacts((MEMORY, DEVICES, FREEZER))
+HYBRID = CgroupFacts((MEMORY, DEVICES, FREEZER), "/sys/fs/cgroup/unified")
+V2 = CgroupFacts((), "/sys/fs/cgroup")
+
+
+def spec(path: str = "/minidock/c1", rules: tuple[DeviceRule, ...] = ()) -> Spec:
+    return Spec("/rootfs", Process(("sh",)), cgroups_path=path, device_rules=rules)
+
+
+def calls(steps: tuple[object, ...]) -> list[str]:
+    kernel = RecordingKernel()
+    execute(steps, kernel, Context())  # type: ignore[arg-type]
+    return [str(call) for call in kernel.calls if call.name != "close"]
+
+
+@pytest.mark.parametrize("facts", [V1, HYBRID], ids=["v1", "hybrid"])
+def test_on_v1_only_the_hierarchies_that_are_needed(facts: CgroupFacts) -> None:
+    devices, freezer = "/sys/fs/cgroup/devices/minidock/c1", "/sys/fs/cgroup/freezer/minidock/c1"
+    plan = plan_cgroups(spec(), facts)
+    assert plan.prepare[:2] == (MakeCgroup(devices), MakeCgroup(freezer))
+    assert isinstance(plan.prepare[2], v1.SetDevices)
+    assert plan.join == (JoinCgroup(f"{devices}/tasks"), JoinCgroup(f"{freezer}/tasks"))
+    assert cgroup_directories(spec(), facts) == (devices, freezer)
+
+
+def test_on_v2_one_directory_and_a_program() -> None:
+    plan = plan_cgroups(spec(), V2)
+    assert plan.prepare[0] == MakeCgroup("/sys/fs/cgroup/minidock/c1")
+    assert isinstance(plan.prepare[1], v2.AttachDeviceFilter)
+    assert plan.join == (JoinCgroup("/sys/fs/cgroup/minidock/c1/cgroup.procs"),)
+
+
+def test_v2_takes_the_part_that_v1_does_not_have() -> None:
+    facts = CgroupFacts((DEVICES,), "/sys/fs/cgroup/unified")
+    plan = plan_cgroups(spec(), facts)
+    assert isinstance(plan.prepare[2], v1.SetDevices)
+    assert plan.join == (
+        JoinCgroup("/sys/fs/cgroup/devices/minidock/c1/tasks"),
+        JoinCgroup("/sys/fs/cgroup/unified/minidock/c1/cgroup.procs"),
+    )
+
+
+def test_controllers_mounted_together_have_one_directory() -> None:
+    facts = CgroupFacts((Hierarchy("/cg/both", ("devices", "freezer")),))
+    assert cgroup_directories(spec(), facts) == ("/cg/both/minidock/c1",)
+    assert len(plan_cgroups(spec(), facts).join) == 1
+
+
+def test_what_is_written_on_v1() -> None:
+    rules = (DeviceRule(False), DeviceRule(True, "c", 10, 229, "rwm"))
+    written = [c for c in calls(plan_cgroups(spec(rules=rules), V1).prepare) if "write" in c]
+    assert written[:3] == [
+        'write(3, "a") = 1',
+        'write(3, "c 10:229 rwm") = 12',
+        'write(3, "c *:* m") = 7',
+    ]
+    assert written[-1] == 'write(3, "c 136:* rwm") = 11'
+
+
+def test_everything_allowed_on_v1_is_one_write() -> None:
+    prepared = calls(plan_cgroups(spec(rules=(DeviceRule(True),)), V1).prepare)
+    assert prepared[2:] == [
+        'open("/sys/fs/cgroup/devices/minidock/c1/devices.allow", O_WRONLY) = 3',
+        'write(3, "a") = 1',
+    ]
+
+
+def test_what_is_called_on_v2() -> None:
+    mkdir, load, opened, attach = calls(plan_cgroups(spec(), V2).prepare)
+    assert mkdir == 'mkdir("/sys/fs/cgroup/minidock/c1", 0755) = 0'
+    assert load.startswith("bpf(BPF_PROG_LOAD, {prog_type=BPF_PROG_TYPE_CGROUP_DEVICE, insn_cnt=")
+    assert load.endswith(" = 3")
+    assert opened == 'open("/sys/fs/cgroup/minidock/c1", O_RDONLY|O_DIRECTORY) = 4'
+    assert attach == (
+        "bpf(BPF_PROG_ATTACH, {target_fd=4, attach_bpf_fd=3, attach_type=BPF_CGROUP_DEVICE,"
+        " attach_flags=BPF_F_ALLOW_MULTI}) = 0"
+    )
+
+
+def test_a_child_joins_by_writing_0() -> None:
+    assert calls(plan_cgroups(spec(), V2).join) == [
+        'open("/sys/fs/cgroup/minidock/c1/cgroup.procs", O_WRONLY) = 3',
+        'write(3, "0") = 1',
+    ]
+
+
+def test_the_sentences() -> None:
+    plan = plan_cgroups(spec(), V1)
+    assert plan.prepare[0].describe() == "make the cgroup /sys/fs/cgroup/devices/minidock/c1"
+    assert (
+        plan.prepare[2]
+        .describe()
+        .startswith("forbid the use of all devices, but allow c *:* m, b *:* m, c 1:3 rwm, ")
+    )
+    assert "join the cgroup /sys/fs/cgroup/devices/minidock/c1," in plan.join[0].describe()
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/minidock/c1", "/sys/fs/cgroup/minidock/c1"),
+        ("/kubepods/burstable//pod1/c1/", "/sys/fs/cgroup/kubepods/burstable/pod1/c1"),
+        ("c1", "/sys/fs/cgroup/minidock/c1"),
+    ],
+)
+def test_paths(path: str, found: str) -> None:
+    assert find_cgroup(path, V2) == Cgroup((), found)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/minidock/../..", "..", "system.slice:minidock:c1"])
+def test_a_path_that_cannot_be_meant(path: str) -> None:
+    with pytest.raises(BadJSON, match=r"linux\.cgroupsPath"):
+        plan_cgroups(spec(path), V2)
+
+
+def test_a_host_without_the_devices_controller_is_refused() -> None:
+    with pytest.raises(StartFailed, match="no cgroup hierarchy is mounted that controls devices"):
+        plan_cgroups(spec(), CgroupFacts((FREEZER, MEMORY)))
+
+
+def test_a_failed_start_leaves_no_directory(tmp_path: object) -> None:
+    facts = CgroupFacts((), str(tmp_path))  # no cgroupfs there: the program cannot be attached
+
+    class NoBpf(RecordingKernel):
+        mkdir = staticmethod(os.mkdir)
+        rmdir = staticmethod(os.rmdir)
+
+        def bpf(self, cmd: int, attr: dict[str, int | bytes]) -> int:
+            raise OSError(22, "Invalid argument")
+
+    with pytest.raises(OSError, match="Invalid argument") as caught:
+        execute(plan_cgroups(spec(), facts).prepare, NoBpf(), Context())
+    assert "while trying to forbid the use of all devices" in caught.value.__notes__[0]
+    assert os.listdir(f"{tmp_path}/minidock") == []
+
+
+def test_the_container_sees_its_own_cgroups_read_only() -> None:
+    first, *shown, last = cgroup_mounts(HYBRID)
+    assert first[:3] == ("tmpfs", "/sys/fs/cgroup", "tmpfs")
+    assert [(m[1], m[2], m[4]) for m in shown] == [
+        ("/sys/fs/cgroup/devices", "cgroup", "devices"),
+        ("/sys/fs/cgroup/freezer", "cgroup", "freezer"),
+    ]
+    assert last[3] & MountFlag.MS_REMOUNT
+    for mount in (*shown, last):
+        assert mount[3] & MountFlag.MS_RDONLY
+
+
+def test_v2_is_one_mount() -> None:
+    ((_, target, kind, flags, data),) = cgroup_mounts(V2)
+    assert (target, kind, data) == ("/sys/fs/cgroup", "cgroup2", "")
+    assert flags == (
+        MountFlag.MS_RDONLY | MountFlag.MS_NOSUID | MountFlag.MS_NODEV | MountFlag.MS_NOEXEC
+    )
+
+
+def test_leftovers_are_old_and_nobodys(tmp_path: object) -> None:
+    facts = CgroupFacts((), str(tmp_path))
+    os.makedirs(f"{tmp_path}/minidock/gone")
+    os.makedirs(f"{tmp_path}/minidock/kept")
+    now = os.stat(f"{tmp_path}/minidock/gone").st_ctime
+    assert leftovers(facts, {"kept"}, now + 61) == [Cgroup((), f"{tmp_path}/minidock/gone")]
+    assert leftovers(facts, {"kept"}, now + 59) == []
+
+
+def test_leftovers_where_there_never_was_a_container(tmp_path: object) -> None:
+    assert leftovers(CgroupFacts((), str(tmp_path)), (), 0) == []
+
+
+def test_removal_takes_the_directories_below_along(tmp_path: object) -> None:
+    os.makedirs(f"{tmp_path}/c1/a/b")
+    assert remove(Cgroup((), f"{tmp_path}/c1"))
+    assert os.listdir(str(tmp_path)) == []
+    assert remove(Cgroup((), f"{tmp_path}/c1")), "gone already is as good"
