@@ -320,6 +320,18 @@ def test_removal_takes_cgroups_along_that_the_container_made(prepared: Prepared)
     assert common.remove(prepared.cgroup)
 
 
+def test_removal_by_the_id_of_a_container() -> None:
+    container_id = uuid.uuid4().hex
+    facts = read_cgroup_facts()
+    cgroup = find_cgroup(f"{common.PARENT}/{container_id}", facts)
+    spec = Spec("/", Process(("true",)), cgroups_path=f"{common.PARENT}/{container_id}")
+    execute(plan_cgroups(spec, facts).prepare, LinuxKernel(), Context())
+    assert all(map(os.path.isdir, cgroup.directories))
+    assert common.remove_cgroups(container_id)
+    assert not any(map(os.path.exists, cgroup.directories))
+    assert common.remove_cgroups(container_id), "gone already is as good"
+
+
 def test_undo_removes_what_prepare_made(prepared: Prepared) -> None:
     undo(prepared.plan.prepare, LinuxKernel(), Context())
     assert not any(map(os.path.exists, prepared.cgroup.directories))

@@ -40,7 +40,7 @@ import time
 from minidock.errors import BadJSON, Conflict, StartFailed
 from minidock.isolation.cgroups import v1, v2
 from minidock.isolation.cgroups.control_file import read_control, write_through
-from minidock.isolation.cgroups.device_policy import container_policy
+from minidock.linux.cgroupfs import read_cgroup_facts
 from minidock.record import Record
 from minidock.step import Step
 
@@ -176,6 +176,8 @@ def _absolute(cgroups_path: str) -> str:
 
 def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
     """Make the cgroup and set its device policy; then join it. Raises as `find_cgroup` does."""
+    from minidock.isolation.cgroups.device_policy import container_policy
+
     cgroup = find_cgroup(spec.cgroups_path, facts)
     policy = container_policy(spec.device_rules)
     devices = cgroup.v1_directory("devices")
@@ -193,9 +195,9 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
     )
 
 
-def cgroup_directories(spec: Spec, facts: CgroupFacts) -> tuple[str, ...]:
-    """The directories to remove when the container has ended."""
-    return find_cgroup(spec.cgroups_path, facts).directories
+def cgroup_directories(spec: Spec, facts: CgroupFacts | None = None) -> tuple[str, ...]:
+    """The directories to remove when the container has ended; asks for `facts` not given."""
+    return find_cgroup(spec.cgroups_path, facts or read_cgroup_facts()).directories
 
 
 def cgroup_mounts(facts: CgroupFacts) -> list[tuple[str, str, str, int, str]]:
@@ -303,6 +305,15 @@ def _wait_until_empty(cgroup: Cgroup, timeout: float) -> bool:
 
 
 # ── afterwards ──
+
+
+def remove_cgroups(container_id: str) -> bool:
+    """`remove` what is still there of a container that has ended; see there."""
+    try:
+        cgroup = find_cgroup(f"{PARENT}/{container_id}", read_cgroup_facts())
+    except StartFailed:
+        return True  # no hierarchy is mounted any more
+    return remove(cgroup)
 
 
 def remove(cgroup: Cgroup, timeout: float = 0.5) -> bool:
