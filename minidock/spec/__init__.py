@@ -1,0 +1,1 @@
+"""Pure data: the documents and names that OCI defines, parsed once and then trusted."""
