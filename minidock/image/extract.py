@@ -77,11 +77,12 @@ class LayerWriter:
     """Writes one layer below `/`, which must be empty. Use: `add` every header, then `finish`.
 
     Raises `BadArchive` for what no honest layer does and lets `OSError` of the kernel pass;
-    `name` then tells which entry it was.
+    `name` then tells which entry it was. `content` counts the bytes of files.
     """
 
     def __init__(self, reader: TarReader, *, overlay_whiteouts: bool) -> None:
         self.name = b""
+        self.content = 0
         self._reader = reader
         self._overlay_whiteouts = overlay_whiteouts
         self._entries = 0
@@ -240,6 +241,7 @@ class LayerWriter:
 
     def _make_file(self, path: bytes, header: Header) -> None:
         fd = os.open(path, _CREATE, header.mode)
+        self.content += header.size
         try:
             if header.sparse is None:
                 if header.size >= MIN_SPARSE:

@@ -12,7 +12,7 @@ So the work is done by a child process whose root directory *is* the target:
       │                                                 chroot(target), chdir("/")
       │  (writes what a file object gives into a pipe) ──►  headers, files, … until end of stream
       │                                                     whiteouts, directory attributes
-      │  ◄─── one message if it failed, then end of file ── _exit
+      │  ◄─── one message, then end of file ─────────── _exit
       │  waitpid
 
 Whatever a name says, the kernel will not find anything outside for it. After chroot the child
@@ -55,9 +55,7 @@ _MACHINE = (
 )
 
 
-def unpack_layer(
-    stream: int | BinaryIO, target_dir: str, *, overlay_whiteouts: bool = True
-) -> None:
+def unpack_layer(stream: int | BinaryIO, target_dir: str, *, overlay_whiteouts: bool = True) -> int:
     """Write the uncompressed tar `stream` below `target_dir`, an empty directory.
 
     A descriptor is read by the child itself, which is fastest; a file object is read here, in
@@ -99,19 +97,20 @@ def unpack_layer(
         if status is None:  # we were interrupted, or the stream failed
             os.kill(pid, SIGKILL)
             os.waitpid(pid, 0)
-    _judge(message, os.waitstatus_to_exitcode(status))
+    return _judge(message, os.waitstatus_to_exitcode(status))
 
 
-def _judge(message: bytes, code: int) -> None:
-    """Raise what the child reported, or that it died without a word."""
+def _judge(message: bytes, code: int) -> int:
+    """The size that the child reported. Raise its complaint, or that it died without a word."""
+    if message[:1] == b"S" and code == 0:
+        return int(message[1:])
     text = message[1:].decode("utf-8", "replace")
     if message[:1] == b"A":
         raise BadArchive(text)
     if message[:1] == b"M":
         raise MinidockError(text)
-    if code or message:
-        end = f"was killed by signal {-code}" if code < 0 else f"failed with code {code}"
-        raise MinidockError(f"the process that unpacks the layer {end}")
+    end = f"was killed by signal {-code}" if code < 0 else f"failed with code {code}"
+    raise MinidockError(f"the process that unpacks the layer {end}")
 
 
 def _pump(stream: BinaryIO, feed: int) -> None:
@@ -146,16 +145,14 @@ def _child(source: int, report: int, target_dir: str, overlay_whiteouts: bool) -
         source, report = os.dup2(low, 3), os.dup2(high, 4)
         os.closerange(5, 1 << 20)
         message = _unpack(source, target_dir, overlay_whiteouts)
-        if message:
-            os.write(report, message[:4000])
-        else:
-            code = 0
+        os.write(report, message[:4000])
+        code = 0 if message[:1] == b"S" else 1
     finally:
         os._exit(code)
 
 
 def _unpack(source: int, target_dir: str, overlay_whiteouts: bool) -> bytes:
-    """Unpack into the target after making it the root; what went wrong, or nothing."""
+    """Unpack into the target after making it the root. `S` and its size, or what went wrong."""
     writer = None
     try:
         os.chroot(target_dir)
@@ -174,4 +171,4 @@ def _unpack(source: int, target_dir: str, overlay_whiteouts: bool) -> bytes:
         if writer is None or error.errno in _MACHINE:
             return b"Mcannot unpack the layer: " + text
         return b"Ainvalid tar archive: " + text
-    return b""
+    return b"S%d" % writer.content
