@@ -1,4 +1,4 @@
-"""What the recipes of rootfs/ promise, as far as it can be seen without root and without a network."""
+"""What the recipes of rootfs/ promise, as far as that shows without root and without a network."""
 
 from __future__ import annotations
 

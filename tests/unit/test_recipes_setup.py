@@ -107,7 +107,8 @@ class TestLauncher:
         (folder / "minidock" / "cli" / "main.py").write_text(
             "import sys\n"
             "def main():\n"
-            "    print(sys.flags.isolated, sys.flags.no_site, 'site' in sys.modules, sys.argv[1:])\n"
+            "    flags = sys.flags.isolated, sys.flags.no_site\n"
+            "    print(*flags, 'site' in sys.modules, sys.argv[1:])\n"
             "    return 7\n"
         )
         return folder
@@ -132,10 +133,15 @@ class TestLauncher:
     ) -> None:
         odd = tmp_path / "with a space" / "python"
         # Stands for a Python whose real path has a space in it, and asks the true one.
-        script(odd, f'[ "$1" != -c ] || {{ echo "{odd}"; exit; }}\nexec {sys.executable} "$@"\n')
-        launcher = run(SETUP / "launcher", odd, package).stdout
+        script(
+            odd,
+            f'case $2 in *_base_executable*) echo "{odd}"; exit ;; esac\n'
+            f'exec {sys.executable} "$@"\n',
+        )
+        started = self.start(odd, package)
+        launcher = (package / "minidock-launcher").read_text()
         assert launcher.startswith("#!/bin/sh\n'''exec' '" + str(odd))
-        compile(launcher, "launcher", "exec")  # Python reads the same lines
+        assert started.stdout == "1 1 False ['a b', '-c']\n", started.stderr
 
 
 class TestBaseImage:
