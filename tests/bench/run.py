@@ -172,8 +172,7 @@ def _minidock(disk: Disk, options: argparse.Namespace) -> Minidock:
     """minidock as its users start it: installed, into a directory of this run."""
     if options.minidock:
         return Minidock(tuple(options.minidock), {})
-    makefile = os.path.join(REPOSITORY, "Makefile")
-    if os.path.exists(makefile):
+    if _can_be_installed():
         prefix = disk.directory("prefix")
         commands.run(
             ("make", "-s", "-C", REPOSITORY, "install", f"PREFIX={prefix}"),
@@ -181,6 +180,15 @@ def _minidock(disk: Disk, options: argparse.Namespace) -> Minidock:
         )
         return Minidock((f"{prefix}/bin/minidock",), {})
     return Minidock((sys.executable, "-m", "minidock"), {"PYTHONPATH": REPOSITORY})
+
+
+def _can_be_installed() -> bool:
+    """Whether this tree has a Makefile that says how."""
+    try:
+        with open(os.path.join(REPOSITORY, "Makefile")) as file:
+            return any(line.startswith("install:") for line in file)
+    except FileNotFoundError:
+        return False
 
 
 def _selected(
