@@ -58,10 +58,14 @@ class StoreError(MinidockError):
     """The store on disk contradicts itself (a blob missing, a digest that does not match)."""
 
 
+WRONG_REQUEST = 125  # exit code of a start that was refused before it was tried
+
+
 class StartFailed(MinidockError):
     """The container's process could not be started.
 
-    `exit_code` is Docker's: 127 not found, 126 cannot be executed, 128 for everything else.
+    `exit_code` is Docker's: 127 not found, 126 cannot be executed, 125 what was asked for makes no
+    sense (an unknown user), 128 for everything else.
     """
 
     def __init__(self, message: str, *, exit_code: int = 128, hint: str = "") -> None:

@@ -12,7 +12,7 @@ import os
 
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
-from minidock.errors import MinidockError, StartFailed
+from minidock.errors import WRONG_REQUEST, MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories, plan_cgroups
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.runtime.launch import Unobserved, launch
@@ -52,6 +52,11 @@ def serve(channel: Channel) -> NoReturn:
 
 
 _COMMAND_FD = 3
+_RUN_FAILED = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "minidock create failed: unable to start container process: error during container init: "
+)
+_EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
 def _expected_fds(order: Order) -> int:
@@ -88,12 +93,12 @@ class _Start:
         self._channel.send(INIT_PID, "", pid)
 
     def failed(self, error: Exception) -> None:
-        """Write down why, and tell the monitor."""
+        """Write down why, and tell the monitor, in the words Docker's layers put around it."""
         message, code = describe_error(error), getattr(error, "exit_code", 128)
-        if isinstance(error, MinidockError):
-            message = error.message
+        if isinstance(error, StartFailed) and code != WRONG_REQUEST:
+            message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message
         if "x" not in self._order and "r" not in self._order:
-            record = {"ExitCode": code, "Error": message, "FinishedAt": ""}
+            record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
             write_json(f"{self._directory}/exited.json", record)
         self._channel.send(FAILED, message, code)
 

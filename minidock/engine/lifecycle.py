@@ -40,22 +40,23 @@ def send_signal(container: Container, number: int) -> None:
     state = container.state()
     fd = open_init(state) if state.running else -1
     if fd < 0:
-        raise Conflict(f"cannot kill container: {container.id}: container {container.id} is not running")
+        raise Conflict(f"container {container.id} is not running")
     try:
         signal.pidfd_send_signal(fd, number)
     finally:
         os.close(fd)
 
 
-def stop(container: Container, seconds: int | None = None) -> None:
-    """Ask politely, wait `seconds` (-1: for ever), then kill. One that is stopped already is fine."""
+def stop(container: Container, seconds: int | None, number: int | None) -> None:
+    """Send signal `number`, wait `seconds` (-1: for ever), then kill; None means the container's
+    own. One that is stopped already is fine."""
     state = container.state()
     fd = open_init(state) if state.running else -1
     if fd < 0:
         return
     if seconds is None:
         seconds = int(container.config.get("StopTimeout") or DEFAULT_STOP_SECONDS)
-    number = parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
+    number = number or parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
     try:
         signal.pidfd_send_signal(fd, number)
         if not _ended(fd, seconds):

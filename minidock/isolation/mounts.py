@@ -19,6 +19,7 @@ import os
 import stat
 
 from minidock.errors import StartFailed
+from minidock.isolation.cgroups.common import cgroup_mounts
 from minidock.linux.flags import AtFlag, MountAttr, MountFlag, MoveMountFlag
 from minidock.linux.inroot import make_directory, make_file
 from minidock.step import Step
@@ -27,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from minidock.linux.cgroupfs import CgroupFacts
     from minidock.linux.kernel import Kernel
     from minidock.spec.runtime import Mount as SpecMount
     from minidock.spec.runtime import Spec
@@ -106,6 +108,8 @@ class Mount(Step):
     see: ClassVar[tuple[str, ...]] = ("mount(2)",)
 
     def describe(self) -> str:
+        if self.flags & MountFlag.MS_REMOUNT:
+            return f"make the mount at {self.destination} read-only, now that it is complete"
         return f"mount {_ARTICLE.get(self.kind, self.kind)} at {self.destination}"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
@@ -225,10 +229,21 @@ class RemountRootReadonly(Step):
         kernel.mount(None, "/", None, flags, None)
 
 
-def plan_mounts(spec: Spec) -> list[Step]:
-    """Everything below the root, in the spec's order: what is mounted later may lie on earlier."""
-    steps = [_plan_mount(mount) for mount in spec.mounts if mount.destination != "/"]
-    return [*steps]
+def plan_mounts(spec: Spec, cgroups: CgroupFacts) -> list[Step]:
+    """Everything below the root, in the spec's order: what is mounted later may lie on earlier.
+
+    The one mount of type "cgroup" stands for what this host's kind of cgroups needs.
+    """
+    steps: list[Step] = []
+    for mount in spec.mounts:
+        if mount.kind == "cgroup":
+            steps += [
+                Mount(source, target, kind, MountFlag(flags), data)
+                for source, target, kind, flags, data in cgroup_mounts(cgroups)
+            ]
+        elif mount.destination != "/":
+            steps.append(_plan_mount(mount))
+    return steps
 
 
 def _plan_mount(mount: SpecMount) -> Step:

@@ -56,10 +56,10 @@ class EnterWorkingDirectory(Step):
         try:
             self._enter(kernel)
         except OSError as error:
-            raise StartFailed(
-                f"chdir to cwd ({_quote(self.path)}) set in config.json failed: "
-                f"{(error.strerror or '').lower()}"
-            ) from error
+            why = os.strerror(error.errno or 0).lower()
+            message = f"chdir to cwd ({_quote(self.path)}) set in config.json failed: {why}"
+            code = 127 if error.errno == errno.ENOENT else 126
+            raise StartFailed(message, exit_code=code) from error
         # A descriptor of the host, or /proc/self/fd/N, as working directory would be outside.
         if not kernel.getcwd().startswith("/"):
             raise StartFailed("current working directory is outside of container mount namespace")
@@ -102,7 +102,9 @@ class SetUmask(Step):
     see: ClassVar[tuple[str, ...]] = ("umask(2)",)
 
     def describe(self) -> str:
-        return f"set the file mode mask to {self.mask:03o}"
+        if self.mask == 0:
+            return "clear the file mode mask: what is made from here on gets exactly its mode"
+        return f"set the file mode mask to {self.mask:03o}, as programs expect it"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         kernel.umask(self.mask)

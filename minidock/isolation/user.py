@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 
-from minidock.errors import StartFailed
+from minidock.errors import WRONG_REQUEST, StartFailed
 from minidock.linux.flags import Prctl
 from minidock.record import Record
 from minidock.step import Step
@@ -125,7 +125,7 @@ def find_identity(wanted: str, passwd: bytes, group: bytes) -> Identity:
     if entry is None:
         uid = _number(user)
         if uid is None:
-            raise StartFailed(f"unable to find user {user}: no matching entries in passwd file")
+            raise _refused(f"unable to find user {user}: no matching entries in passwd file")
         entry = Identity(uid, 0, (), "/")
         name = None
     else:
@@ -135,6 +135,10 @@ def find_identity(wanted: str, passwd: bytes, group: bytes) -> Identity:
         return entry.but(gid=gid, groups=(gid,))
     memberships = _groups_of(name, group) if name else ()
     return entry.but(groups=tuple(dict.fromkeys((entry.gid, *memberships))))
+
+
+def _refused(message: str) -> StartFailed:
+    return StartFailed(message, exit_code=WRONG_REQUEST)
 
 
 def _lines(content: bytes) -> list[list[str]]:
@@ -148,7 +152,7 @@ def _number(text: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()):
         return None
     if text.startswith("-") or len(text) > 20 or int(text) > MAX_ID:
-        raise StartFailed(f"uids and gids must be in range 0-{MAX_ID}")
+        raise _refused(f"uids and gids must be in range 0-{MAX_ID}")
     return int(text)
 
 
@@ -187,7 +191,7 @@ def _find_group(wanted: str, group: bytes) -> int:
         if gid is not None and (fields[0] == wanted or gid == number):
             return gid
     if number is None:
-        raise StartFailed(f"unable to find group {wanted}: no matching entries in group file")
+        raise _refused(f"unable to find group {wanted}: no matching entries in group file")
     return number
 
 

@@ -180,23 +180,11 @@ _NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
     "setresuid": (_number, _number, _number),
     "rt_sigaction": (_number,),
     "rt_sigprocmask": (),
-    "signal_is_changed": (_number,),
 }
 
 # Calls that change nothing a container could notice.
 READS = frozenset(
-    [
-        "signal_is_changed",
-        "read",
-        "readlinkat",
-        "fstat",
-        "stat",
-        "getcwd",
-        "wait4",
-        "close",
-        "pidfd_open",
-        "socket",
-    ]
+    ("read", "readlinkat", "fstat", "stat", "getcwd", "wait4", "close", "pidfd_open", "socket")
 )
 
 
@@ -242,6 +230,8 @@ class TracingKernel:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._kernel, name)
+        if name == "signal_is_changed":  # Python's own knowledge: no system call
+            return call
 
         def traced(*args: Any) -> Any:
             if name in ("execve", "fork"):  # they return elsewhere, or twice: told beforehand
@@ -258,6 +248,9 @@ class TracingKernel:
         return traced
 
 
+_PYTHON_CHANGES = (2, 13, 25)  # SIGINT is handled, SIGPIPE and SIGXFSZ ignored
+
+
 class RecordingKernel:
     """Touches nothing; remembers every call in `calls` and answers as a kernel might.
 
@@ -269,6 +262,8 @@ class RecordingKernel:
         self._next_fd = 3
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name == "signal_is_changed":
+            return lambda signum: signum in _PYTHON_CHANGES
         if name not in _NOTATION:
             raise AttributeError(name)
 

@@ -86,8 +86,10 @@ def _launch_prepared(
         _intermediate(plan, ctx, theirs, observer)
     theirs.close()
     try:
-        kind, text, number, _ = ours.receive()
+        # What it had to say is in the socket by the time it is gone. (Init holds that socket too:
+        # to wait for a message, or for its end, could be to wait for ever.)
         kernel.wait4(intermediate)
+        kind, text, number, _ = ours.receive(wait=False)
         if kind != sync.INIT_PID:
             raise StartFailed(text or "the process that makes the namespaces died", exit_code=128)
         ctx.init = number

@@ -91,9 +91,10 @@ def plan_container(
         enter=(*cgroup.join, *plan_unshare(spec)),
         attach=(),
         isolate=(
+            SetUmask(0),
             SetPropagation(),
             *plan_rootfs(spec),
-            *plan_mounts(spec),
+            *plan_mounts(spec, facts.cgroups),
             *plan_devices(spec),
             *plan_sysctl(spec),
             *plan_identity(spec),

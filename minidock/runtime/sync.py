@@ -51,13 +51,20 @@ class Channel:
         """Send one message, with a descriptor if `fd` is given. `BrokenPipeError` if nobody is
         there."""
         data = marshal.dumps((kind, text[: _MAX_MESSAGE // 8], number))
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_FD_BYTES, "little"))]
-        self._sock.sendmsg([data], rights if fd >= 0 else [], _socket.MSG_NOSIGNAL)
+        rights = []
+        if fd >= 0:
+            rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_FD_BYTES, "little"))]
+        self._sock.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
 
-    def receive(self) -> tuple[int, str, int, int]:
-        """The next (kind, text, number, fd); (0, "", 0, -1) when the other end is closed."""
+    def receive(self, *, wait: bool = True) -> tuple[int, str, int, int]:
+        """The next (kind, text, number, fd); (0, "", 0, -1) when the other end is closed, or,
+        without `wait`, when nothing has come."""
         room = _socket.CMSG_SPACE(_FD_BYTES)
-        data, rights, _, _ = self._sock.recvmsg(_MAX_MESSAGE, room, _socket.MSG_CMSG_CLOEXEC)
+        flags = _socket.MSG_CMSG_CLOEXEC | (0 if wait else _socket.MSG_DONTWAIT)
+        try:
+            data, rights, _, _ = self._sock.recvmsg(_MAX_MESSAGE, room, flags)
+        except BlockingIOError:
+            return 0, "", 0, -1
         fd = int.from_bytes(rights[0][2][:_FD_BYTES], "little") if rights else -1
         if not data:
             return 0, "", 0, -1

@@ -8,7 +8,7 @@ the document and the field, and never into an AttributeError three files later.
 from __future__ import annotations
 
 from minidock.errors import BadData, BadJSON
-from minidock.spec.digest import Digest, DiffID
+from minidock.spec.digest import DiffID, Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

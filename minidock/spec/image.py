@@ -17,7 +17,7 @@ See: image-spec descriptor.md, manifest.md, image-index.md, config.md
 from __future__ import annotations
 
 from minidock.record import Record
-from minidock.spec.digest import Digest, DiffID
+from minidock.spec.digest import DiffID, Digest
 from minidock.spec.fields import Fields, dump, load_object
 
 TYPE_CHECKING = False

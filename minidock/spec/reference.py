@@ -97,8 +97,7 @@ def parse_reference(text: str) -> Reference:
         not _DOMAIN.fullmatch(domain)
         or not _PATH.fullmatch(path)
         or (colon and not _TAG.fullmatch(tag))
-        or (digest or remainder.endswith("@"))
-        and not _DIGEST.fullmatch(digest)
+        or ((digest or remainder.endswith("@")) and not _DIGEST.fullmatch(digest))
     ):
         raise InvalidInput("invalid reference format")
     if len(path) > _MAX_NAME:

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import commands
@@ -113,19 +114,27 @@ class Minidock(Engine):
     name = "minidock"
     cgroups = ("minidock",)
 
-    def __init__(self, launcher: tuple[str, ...], env: dict[str, str]) -> None:
+    def __init__(self, words: Sequence[str] | None, repository: str) -> None:
+        """`words` start it; without any it is installed from `repository` for this run."""
         super().__init__()
-        self._launcher = launcher
-        self.env |= env
+        self._words = words
+        self._repository = repository
 
     def start(self, disk: Disk) -> None:
-        root = disk.directory("minidock", "root")
-        run_root = disk.directory("minidock", "run")
-        self.argv = (*self._launcher, "--root", root, "--run-root", run_root)
         try:
+            words = self._words or self._install(disk.directory("minidock", "prefix"))
+            root = disk.directory("minidock", "root")
+            run_root = disk.directory("minidock", "run")
+            self.argv = (*words, "--root", root, "--run-root", run_root)
             self.version()
         except commands.Failed as error:
             raise Unavailable(str(error)) from error
+
+    def _install(self, prefix: str) -> Sequence[str]:
+        """What users start is measured: compiled, and with the launcher that an installation has."""
+        install = ("make", "-s", "-C", self._repository, "install", f"PREFIX={prefix}")
+        commands.run(install, env=os.environ)  # pip's settings are in there
+        return (f"{prefix}/bin/minidock",)
 
 
 class Docker(Engine):

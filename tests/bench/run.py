@@ -153,7 +153,7 @@ def _start_peers(
     disk: Disk, options: argparse.Namespace, base: str, undo: ExitStack, known: dict[str, str]
 ) -> tuple[list[Peer], dict[str, str]]:
     """The contestants that are here and have the image; and by name, why others are not."""
-    wanted: list[Peer] = [_minidock(disk, options), Docker(), Podman(), Runc()]
+    wanted: list[Peer] = [Minidock(options.minidock, REPOSITORY), Docker(), Podman(), Runc()]
     peers, absent = [], {}
     for peer in wanted:
         undo.callback(_remove_cgroups, _missing_cgroups(peer))
@@ -166,29 +166,6 @@ def _start_peers(
         except (Unavailable, commands.Failed) as error:
             absent[peer.name] = known[peer.name] = str(error)
     return peers, absent
-
-
-def _minidock(disk: Disk, options: argparse.Namespace) -> Minidock:
-    """minidock as its users start it: installed, into a directory of this run."""
-    if options.minidock:
-        return Minidock(tuple(options.minidock), {})
-    if _can_be_installed():
-        prefix = disk.directory("prefix")
-        commands.run(
-            ("make", "-s", "-C", REPOSITORY, "install", f"PREFIX={prefix}"),
-            env=commands.lean_environment(),
-        )
-        return Minidock((f"{prefix}/bin/minidock",), {})
-    return Minidock((sys.executable, "-m", "minidock"), {"PYTHONPATH": REPOSITORY})
-
-
-def _can_be_installed() -> bool:
-    """Whether this tree has a Makefile that says how."""
-    try:
-        with open(os.path.join(REPOSITORY, "Makefile")) as file:
-            return any(line.startswith("install:") for line in file)
-    except FileNotFoundError:
-        return False
 
 
 def _selected(

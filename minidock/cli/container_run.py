@@ -1,0 +1,488 @@
+"""run, create, exec, attach, start: the commands that put a person in front of a process."""
+
+from __future__ import annotations
+
+import os
+
+from minidock.cli.command import ClientError, Command, Flag
+from minidock.errors import MinidockError, StartFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minidock.cli.app import App
+    from minidock.cli.parse import Parsed
+    from minidock.engine.client import MonitorConnection, Outcome
+    from minidock.engine.containers import Container
+    from minidock.engine.run import RunOptions
+
+_UNSUPPORTED = "minidock.cli.unsupported:"
+_EXPLAIN = Flag("explain", kind="bool", help="Tell each kernel step as it happens, on stderr")
+_TTY = Flag("tty", "t", "bool", help="Allocate a pseudo-TTY")
+_INTERACTIVE = Flag("interactive", "i", "bool", help="Keep STDIN open even if not attached")
+_ENV = Flag("env", "e", "list", help="Set environment variables")
+_ENV_FILE = Flag("env-file", kind="list", help="Read in a file of environment variables")
+_USER = Flag("user", "u", help='Username or UID (format: "<name|uid>[:<group|gid>]")')
+_WORKDIR = Flag("workdir", "w", help="Working directory inside the container")
+
+_CREATE_FLAGS = (
+    Flag("cidfile", help="Write the container ID to the file"),
+    Flag("entrypoint", help="Overwrite the default ENTRYPOINT of the image"),
+    _ENV,
+    _ENV_FILE,
+    Flag("hostname", "h", help="Container host name"),
+    Flag("init", kind="bool", help="Run an init that forwards signals and reaps processes"),
+    _INTERACTIVE,
+    Flag("label", "l", "list", help="Set meta data on a container"),
+    Flag("name", help="Assign a name to the container"),
+    Flag("net", value="network", help="Connect a container to a network", hidden=True),
+    Flag("network", value="network", help='Connect a container to a network ("none", "host")'),
+    Flag("pull", default="missing", help='Pull image before running ("missing", "never")'),
+    Flag("read-only", kind="bool", help="Mount the container's root filesystem as read only"),
+    Flag("rm", kind="bool", help="Automatically remove the container when it exits"),
+    Flag("stop-signal", help="Signal to stop the container"),
+    _TTY,
+    _USER,
+    _WORKDIR,
+)
+
+RUN = Command(
+    help="Create and run a new container from an image",
+    run="minidock.cli.container_run:run",
+    args="IMAGE [COMMAND] [ARG...]",
+    least=1,
+    interspersed=False,
+    wraps="all",
+    unsupported=_UNSUPPORTED + "RUN",
+    flags=(
+        *_CREATE_FLAGS,
+        Flag("detach", "d", "bool", help="Run container in background and print container ID"),
+        _EXPLAIN,
+    ),
+    examples=(
+        "minidock run -it ubuntu /bin/bash",
+        "minidock run --rm --network none debian cat /etc/os-release",
+        "minidock run --explain --rm debian true",
+    ),
+)
+
+CREATE = Command(
+    help="Create a new container",
+    run="minidock.cli.container_run:create",
+    args="IMAGE [COMMAND] [ARG...]",
+    least=1,
+    interspersed=False,
+    wraps="client",
+    unsupported=_UNSUPPORTED + "CREATE",
+    flags=_CREATE_FLAGS,
+    examples=("minidock create --name web debian sleep 600",),
+)
+
+EXEC = Command(
+    help="Execute a command in a running container",
+    run="minidock.cli.container_run:execute",
+    args="CONTAINER COMMAND [ARG...]",
+    least=2,
+    interspersed=False,
+    unsupported=_UNSUPPORTED + "EXEC",
+    flags=(
+        Flag("detach", "d", "bool", help="Detached mode: run command in the background"),
+        _ENV,
+        _ENV_FILE,
+        _EXPLAIN,
+        _INTERACTIVE,
+        _TTY,
+        _USER,
+        _WORKDIR,
+    ),
+    examples=("minidock exec -it web bash", "minidock exec -u www-data web id"),
+)
+
+ATTACH = Command(
+    help="Attach local standard input, output, and error streams to a running container",
+    run="minidock.cli.container_run:attach",
+    args="CONTAINER",
+    least=1,
+    most=1,
+    unsupported=_UNSUPPORTED + "ATTACH",
+    flags=(Flag("no-stdin", kind="bool", help="Do not attach STDIN"),),
+    examples=("minidock attach web",),
+)
+
+START = Command(
+    help="Start one or more stopped containers",
+    run="minidock.cli.container_run:start",
+    args="CONTAINER [CONTAINER...]",
+    least=1,
+    unsupported=_UNSUPPORTED + "START",
+    flags=(
+        Flag("attach", "a", "bool", help="Attach STDOUT/STDERR and forward signals"),
+        _EXPLAIN,
+        Flag("interactive", "i", "bool", help="Attach container's STDIN"),
+    ),
+    examples=("minidock start web", "minidock start -ai web"),
+)
+
+
+def run(args: Parsed, app: App) -> int:
+    """`minidock run`"""
+    from minidock.engine.client import spawn_monitor
+    from minidock.engine.run import start as start_container
+
+    options = _options(args, attach=not args.on("detach"))
+    if args.on("tty") and args.on("interactive"):
+        _require_terminal(app)
+    connection = spawn_monitor()  # it starts up on the other processor while we go on here
+    container = _create(args, app, options)
+    narrate = _narrator(args, app)
+    outcome = start_container(container, connection, attach=options.attach, narrate=narrate)
+    if outcome.kind != "started":
+        _write_start_error(outcome)
+    if not options.attach:
+        app.out(f"{container.id}\n")
+        return 0
+    stdin = app.stdin if options.interactive else -1
+    return _attach(app, connection, outcome.code, stdin=stdin, terminal=options.terminal)
+
+
+def create(args: Parsed, app: App) -> int:
+    """`minidock create`"""
+    container = _create(args, app, _options(args, attach=True))
+    app.out(f"{container.id}\n")
+    return 0
+
+
+def execute(args: Parsed, app: App) -> int:
+    """`minidock exec`"""
+    from minidock.engine.client import spawn_monitor
+    from minidock.engine.exec import ExecOptions
+    from minidock.engine.exec import execute as execute_in
+
+    name, *command = args.positionals
+    detach = args.on("detach")
+    if args.on("tty") and args.on("interactive") and not detach:
+        _require_terminal(app)
+    connection = spawn_monitor()
+    options = ExecOptions(
+        command=tuple(command),
+        terminal=args.on("tty"),
+        interactive=args.on("interactive"),
+        detach=detach,
+        env=_environment(args),
+        user=args.text("user"),
+        working_dir=args.text("workdir"),
+        console_size=_console_size(app),
+    )
+    outcome = execute_in(_find(app, name), options, connection, _narrator(args, app))
+    if outcome.kind != "started":
+        if detach:
+            raise MinidockError(outcome.message)
+        app.out(f"{outcome.message}\n")  # Docker sends it down the stream it had opened
+        return outcome.code if outcome.code in (126, 127) else 126
+    if detach:
+        return 0
+    stdin = app.stdin if options.interactive else -1
+    terminal = options.terminal
+    # Signals are not passed on: Ctrl-C ends `exec`, and its process goes on, as under Docker.
+    return _attach(app, connection, 0, stdin=stdin, terminal=terminal)
+
+
+def attach(args: Parsed, app: App) -> int:
+    """`minidock attach`"""
+    container = _find(app, args.positionals[0])
+    with_stdin = not args.on("no-stdin") and bool(container.config["OpenStdin"])
+    return _attach_running(app, container, with_stdin=with_stdin)
+
+
+def _attach_running(app: App, container: Container, *, with_stdin: bool) -> int:
+    from minidock.engine import frames
+    from minidock.engine.client import MonitorConnection
+
+    state = container.state()
+    if not state.running:
+        raise ClientError("cannot attach to a stopped container, start it first")
+    if state.status == "paused":
+        raise ClientError("cannot attach to a paused container, unpause it first")
+    terminal = bool(container.config["Tty"])
+    stdin = app.stdin if with_stdin else -1
+    if terminal and with_stdin:
+        _require_terminal(app)
+    connection = MonitorConnection.connect(container.socket_path)
+    connection.send(frames.ATTACH)
+    return _attach(app, connection, state.pid, stdin=stdin, terminal=terminal)
+
+
+def start(args: Parsed, app: App) -> int:
+    """`minidock start`"""
+    names = args.positionals
+    if args.on("attach") or args.on("interactive"):
+        if len(names) > 1:
+            raise ClientError("you cannot start and attach multiple containers at once")
+        return _start_attached(args, app, names[0])
+
+    failed = []
+
+    def start_one(name: str) -> str:
+        try:
+            _start(app, _find(app, name), _narrator(args, app))
+        except MinidockError:
+            failed.append(name)
+            raise
+        return name
+
+    code = app.each(names, start_one)
+    if failed:
+        app.err(f"failed to start containers: {', '.join(failed)}\n")
+    return code
+
+
+def _start_attached(args: Parsed, app: App, name: str) -> int:
+    container = _find(app, name)
+    terminal = bool(container.config["Tty"])
+    stdin = app.stdin if args.on("interactive") and container.config["OpenStdin"] else -1
+    if terminal and stdin >= 0:
+        _require_terminal(app)
+    if container.state().running:
+        return _attach_running(app, container, with_stdin=stdin >= 0)
+    connection, pid = _start(app, container, _narrator(args, app), attach=True)
+    return _attach(app, connection, pid, stdin=stdin, terminal=terminal)
+
+
+def start_quietly(app: App, container: Container) -> None:
+    """Start without attaching, as `start` and `restart` do. Raises `MinidockError`."""
+    _start(app, container, None)
+
+
+def _start(
+    app: App,
+    container: Container,
+    narrate: Callable[[bytes], None] | None,
+    *,
+    attach: bool = False,
+) -> tuple[MonitorConnection, int]:
+    from minidock.engine.client import spawn_monitor
+    from minidock.engine.run import start as start_container
+
+    connection = spawn_monitor()
+    if container.state().running:
+        connection.close()
+        return connection, 0
+    outcome = start_container(container, connection, attach=attach, narrate=narrate)
+    if outcome.kind != "started":
+        _write_start_error(outcome)
+    return connection, outcome.code
+
+
+# ── reading the command line ──
+
+
+def _options(args: Parsed, *, attach: bool) -> RunOptions:
+    from minidock.engine.run import RunOptions
+
+    image, *command = args.positionals
+    return RunOptions(
+        image=image,
+        command=tuple(command),
+        name=args.text("name"),
+        terminal=args.on("tty"),
+        interactive=args.on("interactive"),
+        attach=attach,
+        auto_remove=args.on("rm"),
+        env=_environment(args),
+        labels=tuple(_label(text) for text in args.each("label")),
+        user=args.text("user") if args.given("user") else None,
+        working_dir=_working_dir(args),
+        hostname=args.text("hostname") or None,
+        entrypoint=args.text("entrypoint") if args.given("entrypoint") else None,
+        read_only=args.on("read-only"),
+        network=_network(args),
+        init=args.on("init"),
+        stop_signal=_stop_signal(args),
+        console_size=(0, 0),
+    )
+
+
+def _working_dir(args: Parsed) -> str | None:
+    path = args.text("workdir")
+    if not path:
+        return None
+    if not path.startswith("/"):
+        raise MinidockError(
+            f"the working directory '{path}' is invalid, it needs to be an absolute path"
+        )
+    return os.path.normpath(path)
+
+
+def _network(args: Parsed) -> str:
+    network = args.text("network") or args.text("net") or "none"
+    if network not in ("none", "host"):
+        raise MinidockError(
+            f"network {network} not found", hint='So far there are only "none" and "host".'
+        )
+    return network
+
+
+def _stop_signal(args: Parsed) -> str | None:
+    text = args.text("stop-signal")
+    if not text:
+        return None
+    from minidock.engine.lifecycle import parse_signal
+
+    parse_signal(text)
+    return text
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise ClientError(f"invalid label '{text}': empty name")
+    return name, value
+
+
+def _environment(args: Parsed) -> tuple[str, ...]:
+    """The files first, then the flags; a name alone takes the value it has here, if any."""
+    found = []
+    for path in args.each("env-file"):
+        found += _env_file(path)
+    found += args.each("env")
+    return tuple(entry for text in found for entry in _env_entry(text))
+
+
+def _env_entry(text: str) -> list[str]:
+    name, equals, _ = text.partition("=")
+    if not name:
+        raise ClientError(
+            f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}'
+        )
+    if equals:
+        return [text]
+    return [f"{name}={os.environ[name]}"] if name in os.environ else []
+
+
+def _env_file(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "invalid utf8 bytes"
+        raise ClientError(f"open {path}: {str(why).lower()}") from error
+    entries = []
+    for line in lines:
+        entry = line.lstrip()
+        name = entry.partition("=")[0]
+        if not entry or entry.startswith("#"):
+            continue
+        if any(space in name for space in " \t"):
+            raise ClientError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
+        if not name:
+            raise ClientError(f"invalid env file ({path}): no variable name on line '{entry}'")
+        entries.append(entry)
+    return entries
+
+
+# ── what they share ──
+
+
+def _create(args: Parsed, app: App, options: RunOptions) -> Container:
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+    from minidock.engine.run import create as create_container
+    from minidock.errors import NotFound
+    from minidock.image.store import ImageStore
+
+    pull = args.text("pull")
+    if pull not in ("missing", "never"):
+        known = "" if pull == "always" else f"invalid pull option: '{pull}': "
+        raise ClientError(f'{known}must be one of "missing" or "never" (registries come later)')
+    cidfile = args.text("cidfile")
+    if cidfile and os.path.exists(cidfile):
+        raise ClientError(
+            f"container ID file found, make sure the other container isn't running or delete "
+            f"{cidfile}"
+        )
+    paths = Paths(app.root, app.run_root)
+    try:
+        container = create_container(paths, Containers(paths), ImageStore(app.root), options)
+    except NotFound as error:
+        if not error.message.startswith("No such image") or pull == "never":
+            raise
+        raise _not_pulled(app, options.image) from error
+    if cidfile:
+        with open(cidfile, "w", encoding="ascii") as file:
+            file.write(container.id)
+    return container
+
+
+def _not_pulled(app: App, name: str) -> MinidockError:
+    """Docker would pull now."""
+    from minidock.spec.reference import parse_reference
+
+    familiar = parse_reference(name).familiar
+    app.err(f"Unable to find image '{familiar}' locally\n")
+    repository = familiar.partition("@")[0].rpartition(":")[0] or familiar
+    return MinidockError(
+        f"pull access denied for {repository}, repository does not exist or may require "
+        "'minidock login'",
+        hint="Registries come later: make the image with `minidock import`.",
+    )
+
+
+def _find(app: App, name: str) -> Container:
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+
+    return Containers(Paths(app.root, app.run_root)).find(name)
+
+
+def _narrator(args: Parsed, app: App) -> Callable[[bytes], None] | None:
+    if not args.on("explain"):
+        return None
+    return lambda text: app.err(text.decode("utf-8", "replace"))
+
+
+def _write_start_error(outcome: Outcome) -> None:
+    raise StartFailed(outcome.message, exit_code=outcome.code)
+
+
+def _require_terminal(app: App) -> None:
+    if not os.isatty(app.stdin):
+        raise ClientError(
+            "cannot attach stdin to a TTY-enabled container because stdin is not a terminal"
+        )
+
+
+def _console_size(app: App) -> tuple[int, int]:
+    for fd in (app.stdin, app.stdout, app.stderr):
+        try:
+            size = os.get_terminal_size(fd)
+        except OSError:
+            continue
+        return size.lines, size.columns
+    return 0, 0
+
+
+def _attach(
+    app: App, connection: MonitorConnection, pid: int, *, stdin: int, terminal: bool
+) -> int:
+    """Stay until the process ends; its exit code. `pid` gets the signals that we get, 0: none."""
+    from minidock.engine.client import Attachment
+
+    pidfd = -1
+    if pid and not terminal:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            pidfd = -1  # it has ended already; the monitor will say how
+    outcome = Attachment(
+        connection,
+        stdin=stdin,
+        stdout=app.stdout,
+        stderr=app.stderr,
+        terminal=terminal,
+        signal_pidfd=pidfd,
+    ).run()
+    if outcome.kind == "detached":
+        app.err("read escape sequence\n")
+        return 0
+    return outcome.code
