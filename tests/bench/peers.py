@@ -131,7 +131,7 @@ class Minidock(Engine):
             raise Unavailable(str(error)) from error
 
     def _install(self, prefix: str) -> Sequence[str]:
-        """What users start is measured: compiled, and with the launcher that an installation has."""
+        """What users start is measured: compiled, with the launcher that an installation has."""
         install = ("make", "-s", "-C", self._repository, "install", f"PREFIX={prefix}")
         commands.run(install, env=os.environ)  # pip's settings are in there
         return (f"{prefix}/bin/minidock",)
