@@ -109,6 +109,7 @@ def _ended(pid: int) -> bool:
 def _last_line(file: IO[bytes]) -> str:
     file.seek(0)
     lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    # Docker's clients end with a hint ("Run … --help"); the sentence before says what happened.
-    told = [line for line in lines if "--help" not in line]
+    # The last word is often not the reason: Docker's clients give a hint ("Run … --help"), make
+    # repeats that it failed. The sentence before says what happened.
+    told = [line for line in lines if "--help" not in line and not line.startswith("make: ")]
     return told[-1].strip() if told else ""
