@@ -185,17 +185,19 @@ def execute(args: Parsed, app: App) -> int:
     stdin = app.stdin if options.interactive else -1
     terminal = options.terminal
     # Signals are not passed on: Ctrl-C ends `exec`, and its process goes on, as under Docker.
-    return _attach(app, connection, 0, stdin=stdin, terminal=terminal)
+    return _attach(app, connection, 0, stdin=stdin, terminal=terminal, detach_is_error=True)
 
 
 def attach(args: Parsed, app: App) -> int:
     """`minidock attach`"""
     container = _find(app, args.positionals[0])
     with_stdin = not args.on("no-stdin") and bool(container.config["OpenStdin"])
-    return _attach_running(app, container, with_stdin=with_stdin)
+    return _attach_running(app, container, with_stdin=with_stdin, detach_is_error=True)
 
 
-def _attach_running(app: App, container: Container, *, with_stdin: bool) -> int:
+def _attach_running(
+    app: App, container: Container, *, with_stdin: bool, detach_is_error: bool = False
+) -> int:
     from minidock.engine import frames
     from minidock.engine.client import MonitorConnection
 
@@ -210,7 +212,14 @@ def _attach_running(app: App, container: Container, *, with_stdin: bool) -> int:
         _require_terminal(app)
     connection = MonitorConnection.connect(container.socket_path)
     connection.send(frames.ATTACH)
-    return _attach(app, connection, state.pid, stdin=stdin, terminal=terminal)
+    return _attach(
+        app,
+        connection,
+        state.pid,
+        stdin=stdin,
+        terminal=terminal,
+        detach_is_error=detach_is_error,
+    )
 
 
 def start(args: Parsed, app: App) -> int:
@@ -463,7 +472,13 @@ def _console_size(app: App) -> tuple[int, int]:
 
 
 def _attach(
-    app: App, connection: MonitorConnection, pid: int, *, stdin: int, terminal: bool
+    app: App,
+    connection: MonitorConnection,
+    pid: int,
+    *,
+    stdin: int,
+    terminal: bool,
+    detach_is_error: bool = False,
 ) -> int:
     """Stay until the process ends; its exit code. `pid` gets the signals that we get, 0: none."""
     from minidock.engine.client import Attachment
@@ -482,7 +497,9 @@ def _attach(
         terminal=terminal,
         signal_pidfd=pidfd,
     ).run()
-    if outcome.kind == "detached":
-        app.err("read escape sequence\n")
+    if outcome.kind != "detached":
+        return outcome.code
+    if not detach_is_error:
         return 0
-    return outcome.code
+    app.err("read escape sequence\n")  # as Docker, of `attach` and `exec`, not of `run`
+    return 1

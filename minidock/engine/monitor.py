@@ -191,6 +191,7 @@ class Monitor:
 
     def _start_failed(self, message: str, code: int) -> None:
         self._retire_launcher()
+        _reap_all()
         self._clean_up()
         self._command.send(frames.FAILED, bytes((code & 255,)) + message.encode("utf-8", "replace"))
         self._end()
@@ -237,6 +238,7 @@ class Monitor:
         for path in self._cgroups:
             _remove_cgroup(path)
         if "x" in self._order:
+            os.unlink(self._order.run_dir)
             return
         from minidock.engine.removal import remove_container_files, remove_run_dir
 
@@ -273,6 +275,15 @@ class _Pipes:
             ours, theirs = os.pipe2(os.O_CLOEXEC)
             self.outputs[ours] = stream
             self.theirs.append(theirs)
+
+
+def _reap_all() -> None:
+    """The start killed what it had begun; in a PID namespace that lives on it would stay a zombie."""
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _remove_cgroup(path: str) -> None:
