@@ -278,7 +278,8 @@ class _Pipes:
 
 
 def _reap_all() -> None:
-    """The start killed what it had begun; in a PID namespace that lives on it would stay a zombie."""
+    """A failed start killed what it had begun; in a PID namespace that lives on (that of an
+    `exec`) it would stay as a zombie."""
     while True:
         try:
             os.waitpid(-1, 0)
