@@ -85,7 +85,7 @@ class TestPython:
     def test_takes_the_first_that_runs_and_is_new_enough(self, bare: Path) -> None:
         script(bare / "python3", "exit 1\n")  # too old
         script(bare / "python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127\n")
-        script(bare / "python3.12", f'exec {sys.executable} "$@"\n')
+        script(bare / "python3.12", f'exec "{sys.executable}" "$@"\n')
         found = run(SETUP / "python", PATH=str(bare))
         assert (found.stdout, found.stderr) == (sys.executable + "\n", "")
 
@@ -136,7 +136,7 @@ class TestLauncher:
         script(
             odd,
             f'case $2 in *_base_executable*) echo "{odd}"; exit ;; esac\n'
-            f'exec {sys.executable} "$@"\n',
+            f'exec "{sys.executable}" "$@"\n',
         )
         started = self.start(odd, package)
         launcher = (package / "minidock-launcher").read_text()
