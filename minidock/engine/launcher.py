@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def serve(channel: Channel) -> NoReturn:
     """Wait for the one order, carry it out, report, exit."""
+    monitor = os.getppid()
     try:
         os.close(_COMMAND_FD)
     except OSError:
@@ -42,7 +44,7 @@ def serve(channel: Channel) -> NoReturn:
     fds.append(fd)
     for _ in range(_expected_fds(order) - 1):
         fds.append(channel.receive()[3])
-    start = _Start(channel, order, fds)
+    start = _Start(channel, monitor, order, fds)
     try:
         start.execute() if "x" in order else start.run()
     except (MinidockError, OSError, ValueError) as error:
@@ -64,8 +66,9 @@ def _expected_fds(order: Order) -> int:
 
 
 class _Start:
-    def __init__(self, channel: Channel, order: Order, fds: list[int]) -> None:
+    def __init__(self, channel: Channel, monitor: int, order: Order, fds: list[int]) -> None:
         self._channel = channel
+        self._monitor = monitor
         self._order = order
         self._directory = order.directory
         self._narration = fds.pop() if "e" in order else -1
@@ -77,7 +80,7 @@ class _Start:
         spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
         plan = plan_container(container_id, spec, read_facts(), self._stdio)
         pid = self._launch(plan, self._write_started)
-        self._channel.send(INIT_PID, "\n".join(cgroup_directories(spec)), pid)
+        self._report(pid, "\n".join(cgroup_directories(spec)))
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""
@@ -90,7 +93,7 @@ class _Start:
         join = plan_cgroups(spec, facts.cgroups).join
         plan = plan_exec(request["init"], join, spec.namespaces, process, facts, self._stdio)
         pid = self._launch(plan, lambda pid: None)
-        self._channel.send(INIT_PID, "", pid)
+        self._report(pid, "")
 
     def failed(self, error: Exception) -> None:
         """Write down why, and tell the monitor, in the words Docker's layers put around it."""
@@ -101,6 +104,14 @@ class _Start:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
             write_json(f"{self._directory}/exited.json", record)
         self._channel.send(FAILED, message, code)
+
+    def _report(self, pid: int, cgroups: str) -> None:
+        """Hand init over to the monitor. Without one nobody would hold its streams or learn of its
+        end, so then it goes too."""
+        try:
+            self._channel.send(INIT_PID, cgroups, pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
 
     def _launch(self, plan: ContainerPlan, before_program: Any) -> int:
         return launch(plan, self._pass_terminal, self._observer(), before_program)
@@ -117,6 +128,8 @@ class _Start:
 
     def _write_started(self, pid: int) -> None:
         monitor = os.getppid()
+        if monitor != self._monitor:
+            raise StartFailed("the monitor has died")
         document = {
             "Pid": pid,
             "StartTime": start_time(pid),

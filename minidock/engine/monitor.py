@@ -117,11 +117,11 @@ class Monitor:
             self._narration, narration = os.pipe2(os.O_CLOEXEC)
             ends.theirs.append(narration)
             self._loop.watch(self._narration, READ, self._hear_narration)
+        if "x" not in order:
+            self._listen(order.run_dir)
         for fd in ends.theirs:
             self._launcher.send(PROCEED, order.text(), fd=fd)
             os.close(fd)
-        if "x" not in order:
-            self._listen(f"{order.run_dir}/attach.sock")
         log = None
         if "l" in order:
             name = os.path.basename(order.directory)
@@ -155,10 +155,13 @@ class Monitor:
         self._narration = -1
         return False
 
-    def _listen(self, path: str) -> None:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    def _listen(self, run_dir: str) -> None:
+        from minidock.engine.removal import remove_run_dir
+
+        remove_run_dir(run_dir)  # a monitor that was killed left its socket
+        os.makedirs(run_dir, mode=0o700)
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        listener.bind(path)
+        listener.bind(f"{run_dir}/attach.sock")
         listener.listen(64)
         self._listener = listener  # who connects now waits until the program runs
 
