@@ -15,6 +15,10 @@ PREFIX ?= /usr/local
 TESTS ?= $(wildcard tests/unit tests/privileged tests/conformance)
 export CMD YES
 
+# What the checkers remember lies in the environment: a read-only checkout can be checked too.
+export RUFF_CACHE_DIR := $(VENV)/cache/ruff
+export MYPY_CACHE_DIR := $(VENV)/cache/mypy
+
 PYTHON := "$(VENV)/bin/python"
 MINIDOCK := "$(VENV)/bin/minidock"
 
@@ -49,7 +53,7 @@ check: venv ## what needs no root and takes seconds: ruff, mypy --strict, tests/
 	@$(PYTHON) -m ruff check --output-format=concise .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -q tests/unit
+	$(PYTHON) -m pytest -q -p no:cacheprovider tests/unit
 
 .PHONY: bench
 bench: venv rootfs/debian.tar ## minidock beside docker, podman and runc, as far as they are installed
