@@ -130,12 +130,12 @@ class Containers:
             entries = os.listdir(self._paths.containers)
         except FileNotFoundError:
             return []
-        found = [c for c in map(self._load, entries) if c]
+        found = [c for c in map(self.load, entries) if c]
         return sorted(found, key=lambda c: (str(c.document.get("Created")), c.id), reverse=True)
 
     def find(self, reference: str) -> Container:
         """By id, name, or the beginning of an id. Raises `NotFound` in Docker's words."""
-        container = self._load(reference) if _is_id(reference) else None
+        container = self.load(reference) if _is_id(reference) else None
         container = container or self._by_name(reference) or self._by_prefix(reference)
         if container is None:
             raise NotFound(f"No such container: {reference}")
@@ -149,7 +149,7 @@ class Containers:
             target = os.readlink(f"{self._paths.names}/{name}")
         except OSError:
             return None
-        return self._load(os.path.basename(target))
+        return self.load(os.path.basename(target))
 
     def _by_prefix(self, prefix: str) -> Container | None:
         if not prefix or not set(prefix) <= _HEX:
@@ -158,12 +158,12 @@ class Containers:
             entries = os.listdir(self._paths.containers)
         except FileNotFoundError:
             return None
-        matches = [c for c in (self._load(e) for e in entries if e.startswith(prefix)) if c]
+        matches = [c for c in (self.load(e) for e in entries if e.startswith(prefix)) if c]
         if len(matches) > 1:
             raise InvalidInput(f"multiple IDs found with provided prefix: {prefix}")
         return matches[0] if matches else None
 
-    def _load(self, container_id: str) -> Container | None:
+    def load(self, container_id: str) -> Container | None:
         """None for what is no container: half-made, half-removed, or not there."""
         if not _is_id(container_id):
             return None

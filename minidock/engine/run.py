@@ -12,6 +12,7 @@ from minidock.engine import bundle
 from minidock.engine.containers import Container, new_id
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import sync_directory, write_file, write_json
+from minidock.engine.sweep import MARKER, sweep
 from minidock.errors import InvalidInput, NotFound
 from minidock.record import Record
 from minidock.spec.timestamp import now
@@ -63,6 +64,7 @@ def create(
     if not args or args == [""]:
         raise InvalidInput("No command specified")
     paths.make()
+    sweep(paths, containers)
     directory = paths.container(container_id)
     name = _take_name(containers, options.name, container_id)
     try:
@@ -229,6 +231,8 @@ def _make_directory(
     config, host_config = document["Config"], document["HostConfig"]
     spec = bundle.make_spec(document["Id"], directory, lowerdirs, config, host_config, args)
     durable = not options.auto_remove
+    if options.auto_remove:
+        write_file(f"{directory}/{MARKER}", b"", durable=False)
     write_json(f"{directory}/config.json", spec, durable=False)
     if durable:
         sync_directory(directory)
