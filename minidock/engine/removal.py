@@ -55,13 +55,11 @@ def remove_tree(top: str) -> None:
         _empty(doomed)
         os.rename(top, doomed)
     _empty(doomed)
-    try:
-        os.rmdir(doomed)
-    except FileNotFoundError:
-        pass
+    _remove_empty(doomed)
 
 
 def _empty(top: str) -> None:
+    """Two commands may be at it at once: what the other has taken is gone, which is the aim."""
     number = 0
     pending = [""]
     while pending:
@@ -72,14 +70,24 @@ def _empty(top: str) -> None:
         except FileNotFoundError:
             continue
         for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
-            elif relative:
-                number += 1
-                lifted = f".removing-{number}"
-                os.rename(entry.path, f"{top}/{lifted}")
-                pending.append(lifted)
-            else:
-                pending.append(entry.name)
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif relative:
+                    number += 1
+                    lifted = f".removing-{os.getpid()}-{number}"
+                    os.rename(entry.path, f"{top}/{lifted}")
+                    pending.append(lifted)
+                else:
+                    pending.append(entry.name)
+            except FileNotFoundError:
+                continue
         if relative:
-            os.rmdir(path)
+            _remove_empty(path)
+
+
+def _remove_empty(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
