@@ -44,7 +44,9 @@ run: venv ## a shell in a container; CMD='…' (or no terminal): that one comman
 
 .PHONY: test
 test: venv rootfs/busybox.tar rootfs/debian.tar ## all tests; TESTS='tests/unit -k word' for some
-	@.ci/need "tests look at system calls and terminals with them" strace tmux
+	@.ci/need "tests make a container of it" /bin/busybox:busybox-static
+	.ci/need "tests look at system calls, terminals, mounts and processes with them" \
+		strace tmux mount unshare:util-linux ip:iproute2 ps:procps
 	# As root, so no cache and no .pyc: they would belong to root in a checkout that may not.
 	.ci/root env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)
 
