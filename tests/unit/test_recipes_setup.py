@@ -198,6 +198,76 @@ class TestBaseImage:
         assert (answer.returncode, answer.stdout) == (1, "")
 
 
+class TestClean:
+    @pytest.fixture
+    def checkout(self, tmp_path: Path) -> Path:
+        """A checkout where things were made, with a state root beside it and a false minidock."""
+        root = tmp_path / "a checkout"
+        for folder in (".ci", "minidock/cli/__pycache__", "tests", "rootfs", ".mypy_cache"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(SETUP / "clean", root / ".ci")
+        # The cgroups are the real ones.
+        script(root / ".ci" / "root", '[ "$1" = rmdir ] || exec "$@"\n')
+        (root / ".venv").mkdir()
+        (root / ".venv" / "made-for").touch()
+        script(
+            root / ".venv" / "bin" / "minidock",
+            'ls -d "$MINIDOCK_ROOT" >/dev/null && echo "$@" >>"$MINIDOCK_ROOT.log"\n'
+            'case "$1 $2" in "ps -aq") echo c1; echo c2 ;; "images -q") echo i1 ;; esac\n',
+        )
+        for name in ("minidock/cli/main.py", "rootfs/debian", "rootfs/debian.tar", "README.md"):
+            (root / name).touch()
+        (tmp_path / "state" / "containers").mkdir(parents=True)
+        return root
+
+    def clean(self, checkout: Path, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it without a terminal, or with one on which `answer` is typed."""
+        environ = os.environ | {
+            "MINIDOCK_ROOT": str(checkout.parent / "state"),
+            "MINIDOCK_RUN_ROOT": str(checkout.parent / "run"),
+            "YES": "",
+        }
+        keyboard, terminal = os.openpty()
+        os.write(keyboard, (answer or "").encode())
+        try:
+            return subprocess.run(
+                [checkout / ".ci" / "clean", ".venv"],
+                env=environ,
+                stdin=terminal if answer else subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            os.close(keyboard)
+            os.close(terminal)
+
+    def test_stops_the_containers_and_leaves_only_the_source(self, checkout: Path) -> None:
+        cleaned = self.clean(checkout)
+        assert cleaned.returncode == 0, cleaned.stderr
+        assert (checkout.parent / "state.log").read_text().endswith("\nrm -f c1 c2\n")
+        assert not (checkout.parent / "state").exists()
+        left = {str(p.relative_to(checkout)) for p in checkout.rglob("*") if p.is_file()}
+        source = {"minidock/cli/main.py", "rootfs/debian", "README.md", ".ci/clean", ".ci/root"}
+        assert left == source
+        assert not (checkout / "minidock/cli/__pycache__").exists()
+
+    def test_has_nothing_to_do_the_second_time(self, checkout: Path) -> None:
+        self.clean(checkout)
+        again = self.clean(checkout)
+        assert (again.returncode, again.stderr) == (0, "==> nothing to clean\n")
+
+    def test_asks_first_where_there_is_somebody_to_ask(self, checkout: Path) -> None:
+        refused = self.clean(checkout, answer="n\n")
+        assert refused.returncode == 1
+        assert "2 containers, 1 images in" in refused.stderr
+        assert "    rootfs/debian.tar\n" in refused.stderr
+        assert (checkout / "rootfs/debian.tar").exists()
+        assert (checkout.parent / "state").exists()
+        assert self.clean(checkout, answer="y\n").returncode == 0
+        assert not (checkout.parent / "state").exists()
+
+
 def test_help_lists_every_target_that_is_meant_to_be_typed() -> None:
     listed = run("make", "help", cwd=REPOSITORY).stdout
     for target in ("run", "test", "check", "bench", "install", "uninstall", "clean"):
