@@ -121,7 +121,15 @@ class MakeCgroup(Step):
                 continue
 
     def undo(self, kernel: Kernel, ctx: Context) -> None:
-        kernel.rmdir(self.directory)
+        # A process that was killed a moment ago may still be on its way out: EBUSY.
+        for pause in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1):
+            try:
+                return kernel.rmdir(self.directory)
+            except FileNotFoundError:
+                return None
+            except OSError:
+                time.sleep(pause)
+        return kernel.rmdir(self.directory)
 
 
 class JoinCgroup(Step):
