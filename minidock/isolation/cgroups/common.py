@@ -102,23 +102,12 @@ class MakeCgroup(Step):
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         try:
-            kernel.mkdir(self.directory, 0o755)
-        except FileNotFoundError:
-            self._make_parents(kernel)
-            kernel.mkdir(self.directory, 0o755)
+            _make_with_parents(kernel, self.directory)
         except FileExistsError:
             # Left by an earlier run of this container. Begin anew, without its settings; EBUSY if
             # somebody is still in there.
             kernel.rmdir(self.directory)
             kernel.mkdir(self.directory, 0o755)
-
-    def _make_parents(self, kernel: Kernel) -> None:
-        parts = self.directory.split("/")
-        for end in range(2, len(parts)):
-            try:
-                kernel.mkdir("/".join(parts[:end]), 0o755)
-            except FileExistsError:
-                continue
 
     def undo(self, kernel: Kernel, ctx: Context) -> None:
         # A process that was killed a moment ago may still be on its way out: EBUSY.
@@ -130,6 +119,17 @@ class MakeCgroup(Step):
             except OSError:
                 time.sleep(pause)
         return kernel.rmdir(self.directory)
+
+
+def _make_with_parents(kernel: Kernel, directory: str) -> None:
+    try:
+        kernel.mkdir(directory, 0o755)
+    except FileNotFoundError:
+        try:
+            _make_with_parents(kernel, os.path.dirname(directory))
+        except FileExistsError:
+            pass  # somebody else starts the first container at the same time
+        kernel.mkdir(directory, 0o755)
 
 
 class JoinCgroup(Step):
