@@ -34,7 +34,9 @@ from minidock.image.tar_read import TarReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, NoReturn
+    from typing import NoReturn
+
+    from minidock.image.compression import Source
 
 PIECE = 1 << 20  # bytes per read from a file object
 SIGKILL = 9  # importing `signal` costs 5 ms
@@ -55,7 +57,7 @@ _MACHINE = (
 )
 
 
-def unpack_layer(stream: int | BinaryIO, target_dir: str, *, overlay_whiteouts: bool = True) -> int:
+def unpack_layer(stream: int | Source, target_dir: str, *, overlay_whiteouts: bool = True) -> int:
     """Write the uncompressed tar `stream` below `target_dir`, an empty directory.
 
     A descriptor is read by the child itself, which is fastest; a file object is read here, in
@@ -113,7 +115,7 @@ def _judge(message: bytes, code: int) -> int:
     raise MinidockError(f"the process that unpacks the layer {end}")
 
 
-def _pump(stream: BinaryIO, feed: int) -> None:
+def _pump(stream: Source, feed: int) -> None:
     """Write what a file object has to give into the pipe, and close it."""
     try:
         while data := stream.read(PIECE):

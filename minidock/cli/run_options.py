@@ -1,0 +1,122 @@
+"""From the flags of run, create and exec to what the engine understands.
+
+The rules are Docker's: of an environment variable given twice the last counts, files before flags;
+a name without a value takes the one it has here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.cli.command import ClientError
+from minidock.errors import MinidockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.cli.parse import Parsed
+    from minidock.engine.run import RunOptions
+
+
+def run_options(args: Parsed, *, attach: bool) -> RunOptions:
+    """What `run` and `create` were told. Raises `MinidockError` for what cannot be meant."""
+    from minidock.engine.run import RunOptions
+
+    image, *command = args.positionals
+    return RunOptions(
+        image=image,
+        command=tuple(command),
+        name=args.text("name"),
+        terminal=args.on("tty"),
+        interactive=args.on("interactive"),
+        attach=attach,
+        auto_remove=args.on("rm"),
+        env=environment(args),
+        labels=tuple(_label(text) for text in args.each("label")),
+        user=args.text("user") if args.given("user") else None,
+        working_dir=_working_dir(args),
+        hostname=args.text("hostname") or None,
+        entrypoint=args.text("entrypoint") if args.given("entrypoint") else None,
+        read_only=args.on("read-only"),
+        network=_network(args),
+        init=args.on("init"),
+        stop_signal=_stop_signal(args),
+        console_size=(0, 0),
+    )
+
+
+def _working_dir(args: Parsed) -> str | None:
+    path = args.text("workdir")
+    if not path:
+        return None
+    if not path.startswith("/"):
+        raise MinidockError(
+            f"the working directory '{path}' is invalid, it needs to be an absolute path"
+        )
+    return os.path.normpath(path)
+
+
+def _network(args: Parsed) -> str:
+    network = args.text("network") or args.text("net") or "none"
+    if network not in ("none", "host"):
+        raise MinidockError(
+            f"network {network} not found", hint='So far there are only "none" and "host".'
+        )
+    return network
+
+
+def _stop_signal(args: Parsed) -> str | None:
+    text = args.text("stop-signal")
+    if not text:
+        return None
+    from minidock.engine.lifecycle import parse_signal
+
+    parse_signal(text)
+    return text
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise ClientError(f"invalid label '{text}': empty name")
+    return name, value
+
+
+def environment(args: Parsed) -> tuple[str, ...]:
+    """The files first, then the flags; a name alone takes the value it has here, if any."""
+    found = []
+    for path in args.each("env-file"):
+        found += _env_file(path)
+    found += args.each("env")
+    return tuple(entry for text in found for entry in _env_entry(text))
+
+
+def _env_entry(text: str) -> list[str]:
+    name, equals, _ = text.partition("=")
+    if not name:
+        raise ClientError(
+            f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}'
+        )
+    if equals:
+        return [text]
+    return [f"{name}={os.environ[name]}"] if name in os.environ else []
+
+
+def _env_file(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "invalid utf8 bytes"
+        raise ClientError(f"open {path}: {str(why).lower()}") from error
+    entries = []
+    for line in lines:
+        entry = line.lstrip()
+        name = entry.partition("=")[0]
+        if not entry or entry.startswith("#"):
+            continue
+        if any(space in name for space in " \t"):
+            raise ClientError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
+        if not name:
+            raise ClientError(f"invalid env file ({path}): no variable name on line '{entry}'")
+        entries.append(entry)
+    return entries
