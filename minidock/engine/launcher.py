@@ -78,9 +78,10 @@ class _Start:
         """Start the container whose bundle lies in the directory."""
         container_id = os.path.basename(self._directory)
         spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
-        plan = plan_container(container_id, spec, read_facts(), self._stdio)
+        facts = read_facts()
+        plan = plan_container(container_id, spec, facts, self._stdio)
         pid = self._launch(plan, self._write_started)
-        self._report(pid, "\n".join(cgroup_directories(spec)))
+        self._report(pid, "\n".join(cgroup_directories(spec, facts.cgroups)))
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""
