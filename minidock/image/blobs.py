@@ -1,0 +1,185 @@
+"""Blobs: files that are named by the SHA-256 of what is in them.
+
+    images/blobs/sha256/<64 hex>      a layer tarball, a config, a manifest
+    images/ingest/<name>              one that is still being written
+
+A name that follows from the content gives three things at once: two images with the same layer
+share it, a file that was damaged can be told, and nothing is ever written twice or changed. So the
+only delicate moment is the first writing. It goes: a file of its own in `ingest`, hashing on the
+way, fsync, rename to the final name. Interrupted anywhere before the rename it leaves garbage in
+`ingest`, which the next writer sweeps; without the fsync a power cut would leave the right name on
+an empty file.
+
+See: image-spec image-layout.md, rename(2), fsync(2)
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.errors import StoreError
+from minidock.spec.digest import Digest
+from minidock.spec.fields import MAX_JSON
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from minidock.spec.image import Descriptor
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class MissingBlob(StoreError):
+    """A blob that something points to is not there."""
+
+
+class Blobs:
+    """The blobs of one image layout."""
+
+    def __init__(self, images: str) -> None:
+        self._directory = f"{images}/blobs/sha256"
+        self.ingest = f"{images}/ingest"
+
+    def make(self) -> None:
+        """Create the directories. Raises `OSError`."""
+        for path in (self._directory, self.ingest):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+
+    def path(self, digest: Digest) -> str:
+        return f"{self._directory}/{digest.hex}"
+
+    def writer(self) -> BlobWriter:
+        """For `with`: a new blob, which exists once `finish` was called."""
+        return BlobWriter(self)
+
+    def put(self, data: bytes) -> Digest:
+        """Store a small blob, a JSON document. Durable after `sync`."""
+        with self.writer() as blob:
+            blob.write(data)
+            return blob.finish()
+
+    def sync(self) -> None:
+        """Make the names of all finished blobs durable. Before anything points to them."""
+        sync_directory(self._directory)
+
+    def read(self, descriptor: Descriptor, what: str) -> bytes:
+        """A JSON document. Raises `StoreError` if it is missing or not as long as it should be.
+
+        Its digest is not computed again, on every command, for documents that minidock wrote or
+        verified itself; a file that a power cut or a full disk spoiled has another size.
+        """
+        if descriptor.size > MAX_JSON:
+            raise StoreError(f"{what}: {descriptor.size} bytes are too many for a JSON document")
+        with open(self.open(descriptor.digest, what), "rb") as file:
+            data = file.read(descriptor.size + 1)
+        if len(data) != descriptor.size:
+            raise StoreError(
+                f"{what}: blob {descriptor.digest} is damaged: "
+                f"its size is not {descriptor.size} bytes"
+            )
+        return data
+
+    def has(self, digest: Digest) -> bool:
+        return os.path.exists(self.path(digest))
+
+    def open(self, digest: Digest, what: str) -> int:
+        """A descriptor to read a blob from. Raises `MissingBlob`, `OSError`."""
+        try:
+            return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise MissingBlob(f"{what}: blob {digest} is missing from the store") from None
+
+    def all(self) -> list[Digest]:
+        """Every blob there is."""
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+        return [Digest.from_hex(n) for n in names if len(n) == 64]
+
+    def remove(self, digest: Digest) -> None:
+        try:
+            os.unlink(self.path(digest))
+        except FileNotFoundError:
+            pass
+
+
+class BlobWriter:
+    """A blob being written. Leaving the `with` without `finish` leaves nothing."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        from hashlib import sha256
+
+        self.size = 0
+        self._blobs = blobs
+        self._hash = sha256()
+        self._path = f"{blobs.ingest}/{unique_name()}"
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        self._fd = os.open(self._path, _CREATE, 0o600)
+        return self
+
+    def write(self, data: bytes) -> None:
+        self._hash.update(data)
+        write_all(self._fd, data)
+        self.size += len(data)
+
+    def finish(self) -> Digest:
+        """Give the blob its name. Raises `OSError`, for instance if the disk is full."""
+        digest = Digest.from_hex(self._hash.hexdigest())
+        os.fsync(self._fd)
+        os.rename(self._path, self._blobs.path(digest))
+        self._path = ""
+        return digest
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+        if self._path:
+            os.unlink(self._path)
+
+
+def unique_name() -> str:
+    """A name that no other writer uses at the same time."""
+    return f"{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """write(2) may take less than it was given, on a disk that is filling up for instance."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def replace_file(path: str, data: bytes, ingest: str, *, durable: bool) -> None:
+    """Give the file at `path` new content: all of it or, after an interruption, none.
+
+    Written in `ingest`, a directory on the same filesystem. `durable`: also after a power cut.
+    """
+    temporary = f"{ingest}/{unique_name()}"
+    fd = os.open(temporary, _CREATE, 0o600)
+    try:
+        write_all(fd, data)
+        if durable:
+            os.fsync(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
