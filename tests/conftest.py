@@ -142,6 +142,6 @@ def traces_on_host() -> set[str]:
             text = status.read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if b"minidock.engine.monitor" in text:
+        if b"minidock.engine.spawn" in text:
             found.add(f"process {status.parent.name} {text!r}")
     return found

@@ -14,6 +14,7 @@ from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable, Iterable
 
 
@@ -40,6 +41,7 @@ class App:
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
+        self.monitor: _socket.socket | None = None  # spawned early; see engine/spawn.py
 
     def out(self, text: str) -> None:
         """Write to standard output, now. Raises BrokenPipeError and other OSErrors."""

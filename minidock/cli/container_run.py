@@ -128,13 +128,12 @@ START = Command(
 
 def run(args: Parsed, app: App) -> int:
     """`minidock run`"""
-    from minidock.engine.client import spawn_monitor
     from minidock.engine.run import start as start_container
 
     options = run_options(args, attach=not args.on("detach"))
     if args.on("tty") and args.on("interactive"):
         _require_terminal(app)
-    connection = spawn_monitor()  # it starts up on the other processor while we go on here
+    connection = _monitor(app)
     container = _create(args, app, options)
     narrate = _narrator(args, app)
     outcome = start_container(container, connection, attach=options.attach, narrate=narrate)
@@ -156,7 +155,6 @@ def create(args: Parsed, app: App) -> int:
 
 def execute(args: Parsed, app: App) -> int:
     """`minidock exec`"""
-    from minidock.engine.client import spawn_monitor
     from minidock.engine.exec import ExecOptions
     from minidock.engine.exec import execute as execute_in
 
@@ -164,7 +162,7 @@ def execute(args: Parsed, app: App) -> int:
     detach = args.on("detach")
     if args.on("tty") and args.on("interactive") and not detach:
         _require_terminal(app)
-    connection = spawn_monitor()
+    connection = _monitor(app)
     options = ExecOptions(
         command=tuple(command),
         terminal=args.on("tty"),
@@ -271,10 +269,9 @@ def _start(
     *,
     attach: bool = False,
 ) -> tuple[MonitorConnection, int]:
-    from minidock.engine.client import spawn_monitor
     from minidock.engine.run import start as start_container
 
-    connection = spawn_monitor()
+    connection = _monitor(app)
     if container.state().running:
         connection.close()
         return connection, 0
@@ -329,6 +326,15 @@ def _not_pulled(app: App, name: str) -> MinidockError:
         "'minidock login'",
         hint="Registries come later: make the image with `minidock import`.",
     )
+
+
+def _monitor(app: App) -> MonitorConnection:
+    """The monitor that `main` has spawned already, or one more."""
+    from minidock.engine.client import MonitorConnection
+    from minidock.engine.spawn import spawn_monitor
+
+    socket, app.monitor = app.monitor or spawn_monitor(), None
+    return MonitorConnection(socket)
 
 
 def _find(app: App, name: str) -> Container:

@@ -17,7 +17,7 @@ import sys
 from minidock.cli.app import App, describe
 from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.cli.parse import Parsed, bad_usage, check_count, parse
-from minidock.cli.registry import GROUPS, find, load
+from minidock.cli.registry import GROUPS, NEED_MONITOR, find, load
 from minidock.errors import MinidockError, StartFailed
 
 TYPE_CHECKING = False
@@ -81,6 +81,10 @@ def dispatch(app: App, argv: list[str], environ: os._Environ[str] | dict[str, st
     path, target, rest = found
     if options.on("help"):
         rest = ["--help"]
+    if path in NEED_MONITOR and "--help" not in rest and os.geteuid() == 0:
+        from minidock.engine.spawn import spawn_monitor
+
+        app.monitor = spawn_monitor()
     return _run(app, load(target), path, rest)
 
 

@@ -43,6 +43,11 @@ GROUPS = {
     "image": "Manage images",
 }
 
+NEED_MONITOR = frozenset(
+    ("run", "container run", "exec", "container exec", "start", "container start")
+)
+"""Commands that will need a monitor: it is spawned before they are even loaded."""
+
 COMMON = ("run", "exec", "ps", "images")
 """What `minidock --help` lists first, in Docker's order."""
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import signal
 
 from minidock.engine import frames
+from minidock.linux import signals as signal
 from minidock.record import Record
 
 TYPE_CHECKING = False
@@ -259,15 +259,3 @@ def _write(fd: int, data: bytes) -> None:
             data = data[os.write(fd, data) :]
         except BlockingIOError:  # our own stdout was given to us non-blocking
             select.select([], [fd], [])
-
-
-def spawn_monitor() -> MonitorConnection:
-    """Start a monitor that waits for its order. Costs one fork here; it starts up by itself."""
-    from minidock.linux.seal import spawn_sealed
-
-    ours, theirs = _socket.socketpair(
-        _socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0
-    )
-    spawn_sealed("minidock.engine.monitor", (), (theirs.fileno(),))
-    theirs.close()
-    return MonitorConnection(_socket.socket(fileno=ours.detach()))

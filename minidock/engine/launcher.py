@@ -7,18 +7,18 @@ monitor, which stays, does not carry it.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
 from minidock.errors import WRONG_REQUEST, MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories, plan_cgroups
+from minidock.linux import signals as signal
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.runtime.launch import Unobserved, launch
 from minidock.runtime.plan import ContainerPlan, plan_container, plan_exec
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, describe_error
+from minidock.spec.lean_json import loads
 from minidock.spec.runtime import MAX_CONFIG_BYTES, parse_process, parse_spec
 from minidock.spec.timestamp import now
 
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 def serve(channel: Channel) -> NoReturn:
     """Wait for the one order, carry it out, report, exit."""
     monitor = os.getppid()
-    try:
-        os.close(_COMMAND_FD)
-    except OSError:
-        pass
     fds: list[int] = []
     kind, text, _, fd = channel.receive()
     if kind != PROCEED:
@@ -53,7 +49,6 @@ def serve(channel: Channel) -> NoReturn:
         os._exit(0)
 
 
-_COMMAND_FD = 3
 _RUN_FAILED = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "minidock create failed: unable to start container process: error during container init: "
@@ -152,4 +147,4 @@ def _read_json(path: str) -> Any:
         content = file.read(MAX_CONFIG_BYTES + 1)
     if len(content) > MAX_CONFIG_BYTES:
         raise StartFailed(f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
-    return json.loads(content)
+    return loads(content)

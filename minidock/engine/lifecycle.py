@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from minidock.engine.client import MonitorConnection
 from minidock.errors import Conflict, InvalidInput
+from minidock.linux import signals as signal
 from minidock.linux.host import start_time
 
 TYPE_CHECKING = False

@@ -5,13 +5,12 @@ it ended, after `run -d` has long returned. Docker has a daemon and a shim per c
 Podman has conmon; here it is this file: a fresh interpreter (so that nothing of the command's
 memory stays), sealed against the container (linux/seal.py), which imports next to nothing.
 
-    command ──ORDER──► monitor ──fork──► launcher: imports the runtime, launches, exits
-       ▲                 │  ▲                         │
+    command ──ORDER──► monitor ◄── reports ── launcher: starts init, exits
+       ▲                 │  ▲
        │                 │  └── init becomes its child (it is a subreaper)
        └──── frames ─────┘
 
-The launcher is forked before the order arrives, and imports what it needs while the command that
-gives the order is still busy: on two processors that hides most of the interpreter's start.
+spawn.py tells how the three come to be.
 
 The monitor of an `exec` is the same program: it holds the streams of one more process in a
 container and reports its end, without a log, a socket or a file.
@@ -31,25 +30,10 @@ from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import Order
 from minidock.engine.session import Client, Streams
-from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, channel_pair
+from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
 
-COMMAND_FD = 3
 _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
-
-
-def main() -> None:
-    """Entry point in the spawned interpreter; descriptor 3 leads to the command."""
-    to_launcher, channel = channel_pair()
-    launcher = os.fork()
-    if launcher == 0:
-        to_launcher.close()
-        os.close(COMMAND_FD)
-        from minidock.engine.launcher import serve
-
-        serve(channel)
-    channel.close()
-    Monitor(_socket.socket(fileno=COMMAND_FD), to_launcher, launcher).run()
 
 
 class Monitor:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 
+from minidock.spec.lean_json import dumps, loads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -18,9 +20,7 @@ if TYPE_CHECKING:
 
 def write_json(path: str, document: dict[str, Any], *, durable: bool = True) -> None:
     """Replace the file at `path`. Raises `OSError`; the old file stays then."""
-    import json
-
-    write_file(path, json.dumps(document, separators=(",", ":")).encode(), durable=durable)
+    write_file(path, dumps(document).encode(), durable=durable)
 
 
 def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
@@ -49,11 +49,9 @@ def sync_directory(path: str) -> None:
 
 def read_json(path: str) -> dict[str, Any] | None:
     """The document at `path`; None where there is none, or only what a power cut left of it."""
-    import json
-
     try:
         with open(path, "rb") as file:
-            document = json.loads(file.read())
+            document = loads(file.read())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return document if isinstance(document, dict) else None

@@ -15,8 +15,8 @@ See: pid_namespaces(7), wait(2), signal(7), credentials(7)
 from __future__ import annotations
 
 import os
-import signal
 
+from minidock.linux import signals as signal
 from minidock.linux.flags import CloseRangeFlag
 
 TYPE_CHECKING = False

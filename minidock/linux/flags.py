@@ -7,7 +7,12 @@ runs on, except where a comment says otherwise.
 from __future__ import annotations
 
 import os
-from enum import IntEnum, IntFlag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from enum import IntEnum, IntFlag
+else:
+    from minidock.linux.lean_enum import IntEnum, IntFlag
 
 
 class CloneFlag(IntFlag):

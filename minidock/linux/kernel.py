@@ -11,8 +11,8 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
-import signal
 
+from minidock.linux import signals as signal
 from minidock.linux import syscalls
 
 TYPE_CHECKING = False

@@ -16,9 +16,9 @@ See: clone(2), fork(2), PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7)
 from __future__ import annotations
 
 import os
-import signal
 
 from minidock.errors import StartFailed
+from minidock.linux import signals as signal
 from minidock.linux.kernel import LinuxKernel
 from minidock.runtime import sync
 from minidock.step import Context, execute, undo

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from minidock.errors import BadData, BadJSON
 from minidock.spec.digest import DiffID, Digest
+from minidock.spec.lean_json import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 # A manifest is a few KiB; registries cap them at 4 MiB, and so do containerd and Podman.
 MAX_JSON = 4 << 20
@@ -22,12 +23,10 @@ _KINDS = {str: "a string", int: "a number", list: "a list", dict: "an object"}
 
 def load_object(data: bytes, what: str) -> dict[str, Any]:
     """Decode one JSON object. `what` names the document in errors. Raises `BadJSON`."""
-    import json
-
     if len(data) > MAX_JSON:
         raise BadJSON(f"{what}: larger than {MAX_JSON} bytes")
     try:
-        document = json.loads(data, parse_constant=_no_constant)
+        document = loads(data)
     except RecursionError:
         raise BadJSON(f"{what}: nested too deeply") from None
     except ValueError as error:  # malformed, not UTF-8, NaN, or a number of thousands of digits
@@ -37,15 +36,9 @@ def load_object(data: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def dump(document: object) -> bytes:
     """The same document always gives the same bytes, so the same digest."""
-    import json
-
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    return dumps(document).encode()
 
 
 class Fields:

@@ -168,7 +168,7 @@ def test_our_interpreter_cannot_be_overwritten(minidock) -> None:
     """CVE-2019-5736: /proc/<pid>/exe of a process that is on its way into a container leads to the
     host's Python. It is opened while that runs, and written to when it has ended."""
     ours, theirs = socket.socketpair()
-    pid = spawn_sealed("minidock.engine.monitor", (), (theirs.fileno(),))
+    pid = spawn_sealed("minidock.engine.spawn", (), (theirs.fileno(),))
     theirs.close()
     exe = os.open(f"/proc/{pid}/exe", os.O_RDONLY)
     assert os.path.samestat(os.fstat(exe), os.stat(sys.executable))
