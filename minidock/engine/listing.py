@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Filters = Mapping[str, Sequence[str]]
     Test = Callable[[Container, State], bool]
 
+MAX_DEPTH = 500  # of directories that are walked, see tree_size
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _HEALTH = ("none", "starting", "healthy", "unhealthy")
 _FLAG_WORDS = {"1": True, "true": True, "0": False, "false": False}
@@ -317,29 +319,40 @@ class Sizes:
 def tree_size(top: str) -> int:
     """Bytes in the files and links of a tree, hard links counted once, directories not at all.
 
-    Nothing in the tree is followed out of it; what vanishes meanwhile is not counted. Docker
-    counts in the same way. moby's pkg/directory
+    The container may be writing meanwhile. No name is followed: a directory that was swapped for a
+    link to the host's `/` is not walked. Docker counts in the same way. moby's pkg/directory
     """
-    total = 0
     linked: set[tuple[int, int]] = set()
-    waiting = [top]
-    while waiting:
-        try:
-            entries = os.scandir(waiting.pop())
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        with entries:
-            for entry in entries:
+    fd = os.open(top, _OPEN_DIRECTORY)
+    try:
+        return _tree_size(fd, linked, 0)
+    finally:
+        os.close(fd)
+
+
+def _tree_size(directory: int, linked: set[tuple[int, int]], depth: int) -> int:
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    if depth < MAX_DEPTH:  # a descriptor each; what lies deeper is not counted
+                        total += _inner_size(directory, entry.name, linked, depth)
                     continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
+                status = entry.stat(follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # vanished, or no directory any more
+            if status.st_nlink > 1:
+                if (status.st_dev, status.st_ino) in linked:
                     continue
-                if status.st_nlink > 1:
-                    if (status.st_dev, status.st_ino) in linked:
-                        continue
-                    linked.add((status.st_dev, status.st_ino))
-                total += status.st_size
+                linked.add((status.st_dev, status.st_ino))
+            total += status.st_size
     return total
+
+
+def _inner_size(parent: int, name: str, linked: set[tuple[int, int]], depth: int) -> int:
+    fd = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+    try:
+        return _tree_size(fd, linked, depth + 1)
+    finally:
+        os.close(fd)

@@ -13,7 +13,7 @@ from minidock.spec.lean_json import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
 # A manifest is a few KiB; registries cap them at 4 MiB, and so do containerd and Podman.
 MAX_JSON = 4 << 20
@@ -109,13 +109,14 @@ class Fields:
             raise self.error(key, "is not an object of strings")
         return dict(values)
 
-    def inner(self, key: str) -> Fields:
+    def inner(self, key: str) -> Self:
         """An object inside; a missing one reads like an empty one."""
-        return Fields(self._take(key, dict, {}), self._what, self.name(key))
+        return type(self)(self._take(key, dict, {}), self._what, self.name(key))
 
-    def each(self, key: str) -> list[Fields]:
+    def each(self, key: str) -> list[Self]:
         values = self._take(key, list, [])
-        return [Fields(v, self._what, f"{self.name(key)}[{i}]") for i, v in enumerate(values)]
+        what, name = self._what, self.name(key)
+        return [type(self)(v, what, f"{name}[{i}]") for i, v in enumerate(values)]
 
     def rest(self, *known: str) -> dict[str, Any]:
         """The fields that nobody here reads, kept so that they are written back."""

@@ -9,12 +9,8 @@ See: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 
 from __future__ import annotations
 
-from minidock.errors import BadJSON
 from minidock.record import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from minidock.spec.fields import Fields
 
 MAX_CONFIG_BYTES = 4 << 20  # a config.json is a few KiB; one of gigabytes is an attack
 
@@ -112,76 +108,36 @@ class Spec(Record):
         return any(ns.kind == kind for ns in self.namespaces)
 
 
-class _Fields:
-    """Reads a JSON object field by field; each error names the field's path."""
-
-    def __init__(self, document: object, where: str) -> None:
-        if not isinstance(document, dict):
-            raise BadJSON(f"config.json: {where or 'the document'} is not an object")
-        self._document: dict[str, Any] = document
-        self._where = where
-
-    def _name(self, key: str) -> str:
-        return f"{self._where}.{key}" if self._where else key
-
-    def _take(self, key: str, kind: type[Any], default: Any) -> Any:
-        value = self._document.get(key)
-        if value is None:
-            if default is None:
-                raise BadJSON(f"config.json: {self._name(key)} is missing")
-            return default
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise BadJSON(f"config.json: {self._name(key)} is not {_KINDS[kind]}")
-        return value
-
-    def text(self, key: str, default: str | None = "") -> str:
-        return str(self._take(key, str, default))
-
-    def flag(self, key: str) -> bool:
-        return bool(self._take(key, bool, False))
+class _Config(Fields):
+    """What fields of a config.json hold, beyond what all JSON documents do."""
 
     def number(self, key: str, default: int | None = 0, most: int = 2**32 - 1) -> int:
         value = int(self._take(key, int, default))
         if not 0 <= value <= most:
-            raise BadJSON(f"config.json: {self._name(key)} is out of range: {value}")
+            raise self.error(key, f"is out of range: {value}")
         return value
 
     def maybe_number(self, key: str) -> int | None:
-        value = self._document.get(key)
+        value = self.document.get(key)
         return None if value is None or value == -1 else self.number(key)
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self._take(key, list, [])
-        if not all(isinstance(v, str) and "\0" not in v for v in values):
-            raise BadJSON(f"config.json: {self._name(key)} is not a list of strings")
-        return tuple(values)
+    def strings(self, key: str) -> tuple[str, ...]:
+        """For execve(2): what the kernel would cut at a NUL byte is refused."""
+        values = self.texts(key)
+        if any("\0" in value for value in values):
+            raise self.error(key, "holds a NUL byte")
+        return values
 
-    def numbers(self, key: str) -> tuple[int, ...]:
+    def ids(self, key: str) -> tuple[int, ...]:
         values = self._take(key, list, [])
         if not all(type(v) is int and 0 <= v < 2**32 for v in values):
-            raise BadJSON(f"config.json: {self._name(key)} is not a list of ids")
+            raise self.error(key, "is not a list of ids")
         return tuple(values)
-
-    def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
-        values = self._take(key, dict, {})
-        if not all(isinstance(v, str) for v in values.values()):
-            raise BadJSON(f"config.json: {self._name(key)} is not a map of strings")
-        return tuple(values.items())
-
-    def inner(self, key: str) -> _Fields:
-        return _Fields(self._take(key, dict, {}), self._name(key))
-
-    def each(self, key: str) -> list[_Fields]:
-        values = self._take(key, list, [])
-        return [_Fields(v, f"{self._name(key)}[{i}]") for i, v in enumerate(values)]
-
-
-_KINDS = {str: "a string", int: "a number", bool: "true or false", list: "a list", dict: "a map"}
 
 
 def parse_spec(document: object, bundle: str) -> Spec:
     """Decode a `config.json`; relative paths are taken from `bundle`. Raises `BadJSON`."""
-    top = _Fields(document, "")
+    top = _Config(document, "config.json")
     top.text("ociVersion", None)
     root = top.inner("root")
     path = root.text("path", None)
@@ -196,30 +152,30 @@ def parse_spec(document: object, bundle: str) -> Spec:
         devices=tuple(_device(d) for d in linux.each("devices")),
         device_rules=tuple(_rule(r) for r in linux.inner("resources").each("devices")),
         cgroups_path=linux.text("cgroupsPath"),
-        sysctl=linux.pairs("sysctl"),
+        sysctl=tuple(linux.pairs("sysctl").items()),
         masked_paths=linux.texts("maskedPaths"),
         readonly_paths=linux.texts("readonlyPaths"),
-        annotations=top.pairs("annotations"),
+        annotations=tuple(top.pairs("annotations").items()),
     )
 
 
 def parse_process(document: object) -> Process:
     """Decode a `process` object on its own, as `exec` is given it. Raises `BadJSON`."""
-    return _process(_Fields(document, "process"))
+    return _process(_Config(document, "config.json", "process"))
 
 
-def _process(fields: _Fields) -> Process:
-    args = fields.texts("args")
+def _process(fields: _Config) -> Process:
+    args = fields.strings("args")
     if not args:
-        raise BadJSON("config.json: process.args is empty")
+        raise fields.error("args", "is empty")
     cwd = fields.text("cwd", None)
     if not cwd.startswith("/"):
-        raise BadJSON(f"config.json: process.cwd is not absolute: {cwd!r}")
+        raise fields.error("cwd", f"is not absolute: {cwd!r}")
     user, caps = fields.inner("user"), fields.inner("capabilities")
     size = fields.inner("consoleSize")
     return Process(
         args=args,
-        env=fields.texts("env"),
+        env=fields.strings("env"),
         cwd=cwd,
         terminal=fields.flag("terminal"),
         console_size=(size.number("height", 0, 65535), size.number("width", 0, 65535)),
@@ -227,7 +183,7 @@ def _process(fields: _Fields) -> Process:
             uid=user.number("uid", most=2**31 - 1),
             gid=user.number("gid", most=2**31 - 1),
             umask=user.number("umask", 0o022, 0o777),
-            additional_gids=user.numbers("additionalGids"),
+            additional_gids=user.ids("additionalGids"),
             username=user.text("username"),
         ),
         capabilities=Capabilities(
@@ -240,24 +196,24 @@ def _process(fields: _Fields) -> Process:
     )
 
 
-def _mount(fields: _Fields) -> Mount:
+def _mount(fields: _Config) -> Mount:
     destination = fields.text("destination", None)
     if not destination.startswith("/"):
-        raise BadJSON(f"config.json: mounts: destination is not absolute: {destination!r}")
+        raise fields.error("destination", f"is not absolute: {destination!r}")
     return Mount(destination, fields.text("type"), fields.text("source"), fields.texts("options"))
 
 
-def _namespace(fields: _Fields) -> Namespace:
+def _namespace(fields: _Config) -> Namespace:
     kind = fields.text("type", None)
     if kind not in ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"):
-        raise BadJSON(f"config.json: linux.namespaces: unknown type {kind!r}")
+        raise fields.error("type", f"is unknown: {kind!r}")
     return Namespace(kind, fields.text("path"))
 
 
-def _device(fields: _Fields) -> Device:
+def _device(fields: _Config) -> Device:
     kind = fields.text("type", None)
     if kind not in ("c", "b", "u", "p"):
-        raise BadJSON(f"config.json: linux.devices: unknown type {kind!r}")
+        raise fields.error("type", f"is unknown: {kind!r}")
     return Device(
         path=fields.text("path", None),
         kind=kind,
@@ -269,7 +225,7 @@ def _device(fields: _Fields) -> Device:
     )
 
 
-def _rule(fields: _Fields) -> DeviceRule:
+def _rule(fields: _Config) -> DeviceRule:
     return DeviceRule(
         allow=fields.flag("allow"),
         kind=fields.text("type", "a"),
