@@ -106,10 +106,10 @@ class TestLauncher:
         (folder / "minidock" / "cli").mkdir(parents=True)
         (folder / "minidock" / "cli" / "main.py").write_text(
             "import sys\n"
-            "def main():\n"
+            "def entry():\n"
             "    flags = sys.flags.isolated, sys.flags.no_site\n"
             "    print(*flags, 'site' in sys.modules, sys.argv[1:])\n"
-            "    return 7\n"
+            "    sys.exit(7)\n"
         )
         return folder
 
