@@ -8,7 +8,10 @@ See: docker/go-units duration.go and size.go; strconv.Quote; docker/cli formatte
 
 from __future__ import annotations
 
-from time import gmtime, localtime
+from time import localtime
+
+from minidock.spec.timestamp import format_time as format_time
+from minidock.spec.timestamp import parse_time as parse_time
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
@@ -57,48 +60,6 @@ def _sized(size: float, base: float, units: tuple[str, ...], precision: int) -> 
 def short_id(identifier: str) -> str:
     """The first 12 digits of a container's or image's id, without `sha256:`."""
     return identifier.removeprefix("sha256:")[:12]
-
-
-def parse_time(text: str) -> int:
-    """`2026-11-23T09:35:22.123456789Z` (RFC 3339) → nanoseconds since 1970. Raises ValueError."""
-    date, _, clock = text.partition("T")
-    try:
-        year, month, day = (int(part) for part in date.split("-"))
-        sign = -1 if "+" in clock else 1
-        clock, _, zone = clock.replace("+", "Z").replace("-", "Z").partition("Z")
-        whole, _, fraction = clock.partition(".")
-        hour, minute, second = (int(part) for part in whole.split(":"))
-        offset = (
-            sum(int(p) * s for p, s in zip(zone.split(":"), (3600, 60), strict=True)) if zone else 0
-        )
-        nanoseconds = int(fraction[:9].ljust(9, "0"))
-    except ValueError:
-        raise ValueError(f"not an RFC 3339 time: {text!r}") from None
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
-        raise ValueError(f"not an RFC 3339 time: {text!r}")
-    seconds = _days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second + sign * offset
-    return seconds * _SECOND + nanoseconds
-
-
-def _days(year: int, month: int, day: int) -> int:
-    """Days from 1970-01-01. Years begin in March here, so that the leap day is their last."""
-    year -= month < 3
-    return (
-        year * 365 + year // 4 - year // 100 + year // 400
-        + (153 * ((month - 3) % 12) + 2) // 5
-        + day - 719469
-    )  # fmt: skip
-
-
-def format_time(nanoseconds: int) -> str:
-    """Go's RFC3339Nano in UTC: as many decimals as are needed."""
-    seconds, fraction = divmod(nanoseconds, _SECOND)
-    t = gmtime(seconds)
-    decimals = f".{fraction:09d}".rstrip("0").rstrip(".")
-    return (
-        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
-        f"T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}{decimals}Z"
-    )
 
 
 def go_time(nanoseconds: int) -> str:
