@@ -1,0 +1,406 @@
+"""`-c 'CMD ["/bin/bash"]'`: Dockerfile instructions that `import` and `commit` take.
+
+Only those that change an image's config and nothing else. Each is parsed as in a Dockerfile, in
+its shell form (`CMD echo hi`) or its exec form, a JSON list (`CMD ["echo", "hi"]`). What comes out
+is the config in Docker's shape:
+
+    {"Env": ["A=1"], "Cmd": ["/bin/sh", "-c", "echo hi"], "ExposedPorts": {"80/tcp": {}}, …}
+
+Errors are Docker's (`docker import -c 'FOO bar'` and so on were tried).
+
+See: moby builder/dockerfile/builder.go (BuildFromConfig), daemon/commit.go (merge); buildkit
+frontend/dockerfile/parser, instructions
+"""
+
+from __future__ import annotations
+
+from minidock.errors import InvalidInput
+from minidock.image.words import expand, expand_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+_SHELL = ("/bin/sh", "-c")
+_MAX_PORT = 65535
+_MILLISECOND = 1_000_000  # nanoseconds
+_UNITS = {
+    "ns": 1,
+    "us": 1000,
+    "µs": 1000,
+    "μs": 1000,
+    "ms": _MILLISECOND,
+    "s": 1000 * _MILLISECOND,
+    "m": 60_000 * _MILLISECOND,
+    "h": 3_600_000 * _MILLISECOND,
+}
+
+
+def apply_changes(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """The config after the instructions, which may each be of several lines; `config` stays.
+
+    Raises `InvalidInput` in Docker's words.
+    """
+    if not changes:
+        return dict(config)
+    lines = _logical_lines("\n".join(changes))
+    if not lines:
+        raise InvalidInput("file with no instructions")
+    instructions = []
+    for line in lines:
+        name, arguments = _first_word(line)
+        if name.upper() not in _INSTRUCTIONS:
+            raise InvalidInput(f"{name.lower()} is not a valid change command")
+        instructions.append((name.upper(), arguments))
+    new = _Config(config)
+    for name, arguments in instructions:
+        _INSTRUCTIONS[name](new, arguments)
+    return _inherit(new.config, config)
+
+
+def _inherit(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """An ENTRYPOINT of one's own drops the CMD that belonged to another one; else CMD stays."""
+    if not new.get("Entrypoint"):
+        if not new.get("Cmd") and old.get("Cmd"):
+            new["Cmd"] = old["Cmd"]
+        if new.get("Entrypoint") is None and old.get("Entrypoint"):
+            new["Entrypoint"] = old["Entrypoint"]
+    return new
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    word, *rest = text.split(None, 1)
+    return word, rest[0] if rest else ""
+
+
+def _logical_lines(text: str) -> list[str]:
+    """Without comments and empty lines, and with lines that end in a backslash joined."""
+    lines = []
+    pending = ""
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        stripped = line.rstrip()
+        if stripped.endswith("\\"):
+            pending += stripped[:-1]
+            continue
+        lines.append((pending + line).strip())
+        pending = ""
+    if pending.strip():
+        lines.append(pending.strip())
+    return lines
+
+
+class _Config:
+    """A config being changed."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        self.cmd_set = False
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What variables in arguments mean: the image's own environment, not the user's."""
+        pairs = (entry.partition("=") for entry in self.config.get("Env") or [])
+        return {name: value for name, _, value in pairs}
+
+    def expand(self, word: str) -> str:
+        return expand(word, self.env)
+
+    def add_keys(self, field: str, keys: Sequence[str]) -> None:
+        """Docker writes a set as an object with empty objects in it."""
+        self.config[field] = {**(self.config.get(field) or {}), **{key: {} for key in keys}}
+
+    def command(self, arguments: str) -> list[str]:
+        """Exec form as it is; shell form for a shell."""
+        words = _json_list(arguments)
+        if words is not None:
+            return words
+        shell = list(self.config.get("Shell") or _SHELL)
+        return [*shell, arguments] if arguments else shell
+
+
+def _json_list(text: str) -> list[str] | None:
+    """The exec form; None for what is not JSON, which makes it shell form."""
+    import json
+
+    if not text.startswith("["):
+        return None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, list):
+        return None
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidInput("when using JSON array syntax, arrays must be comprised of strings only")
+    return values
+
+
+def _raw_words(text: str) -> list[str]:
+    """Split at white space outside quotes; quotes and backslashes stay for `expand`."""
+    words = []
+    word = quote = ""
+    chars = iter(text)
+    for char in chars:
+        if not quote and char.isspace():
+            if word:
+                words.append(word)
+            word = ""
+            continue
+        word += char
+        if char == "\\" and quote != "'":
+            word += next(chars, "")
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+    return [*words, word] if word else words
+
+
+def _pairs(name: str, arguments: str) -> list[tuple[str, str]]:
+    """`a=b c="d e"`, or the old form `a b c` with one value to the end of the line."""
+    words = _raw_words(arguments)
+    if not words:
+        raise InvalidInput(f"{name} requires at least one argument")
+    if "=" not in words[0]:
+        parts = arguments.split(None, 1)
+        if len(parts) < 2:
+            raise InvalidInput(f"{name} must have two arguments")
+        return [(parts[0], parts[1])]
+    pairs = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise InvalidInput(
+                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
+            )
+        pairs.append((key, value))
+    return pairs
+
+
+def _expanded_pairs(new: _Config, name: str, arguments: str) -> list[tuple[str, str]]:
+    # All are expanded before any is set: in `ENV a=1 b=$a` the variable is the old one.
+    pairs = [(new.expand(k), new.expand(v)) for k, v in _pairs(name, arguments)]
+    if any(not key for key, _ in pairs):
+        raise InvalidInput(f"{name} names can not be blank")
+    return pairs
+
+
+def _one(new: _Config, name: str, arguments: str) -> str:
+    if not arguments:
+        raise InvalidInput(f"{name} requires exactly one argument")
+    return new.expand(arguments)
+
+
+# ── one function per instruction ─────────────────────────────────────────────────────────────────
+
+
+def _cmd(new: _Config, arguments: str) -> None:
+    new.config["Cmd"] = new.command(arguments)
+    new.cmd_set = True
+
+
+def _entrypoint(new: _Config, arguments: str) -> None:
+    new.config.pop("Entrypoint", None)
+    if arguments:
+        new.config["Entrypoint"] = new.command(arguments)
+    if not new.cmd_set:
+        new.config.pop("Cmd", None)
+
+
+def _env(new: _Config, arguments: str) -> None:
+    entries = list(new.config.get("Env") or [])
+    for key, value in _expanded_pairs(new, "ENV", arguments):
+        for i, entry in enumerate(entries):
+            if entry.partition("=")[0] == key:
+                entries[i] = f"{key}={value}"
+                break
+        else:
+            entries.append(f"{key}={value}")
+    new.config["Env"] = entries
+
+
+def _label(new: _Config, arguments: str) -> None:
+    pairs = _expanded_pairs(new, "LABEL", arguments)
+    new.config["Labels"] = {**(new.config.get("Labels") or {}), **dict(pairs)}
+
+
+def _expose(new: _Config, arguments: str) -> None:
+    if not arguments:
+        raise InvalidInput("EXPOSE requires at least one argument")
+    ports: list[str] = []
+    for word in arguments.split():
+        for spec in expand_words(word, new.env):
+            ports += _ports(spec)
+    new.add_keys("ExposedPorts", sorted(ports))
+
+
+def _ports(spec: str) -> list[str]:
+    """`80`, `53/udp`, `8000-8002`, and `8080:80`, of which EXPOSE takes the container's side."""
+    port, slash, protocol = spec.rpartition(":")[2].partition("/")
+    first, dash, last = port.partition("-")
+    if (slash and not protocol) or protocol.lower() not in ("", "tcp", "udp", "sctp"):
+        raise InvalidInput(f"invalid proto: {protocol}")
+    if not port:
+        raise InvalidInput(f"no port specified: {spec}<empty>")
+    numbers = (first, last) if dash else (first, first)
+    if not all(n.isascii() and n.isdigit() and int(n[:9]) <= _MAX_PORT for n in numbers):
+        raise InvalidInput(f"invalid containerPort: {port}")
+    if int(numbers[1]) < int(numbers[0]):
+        raise InvalidInput(f"invalid containerPort: {port}")
+    each = range(int(numbers[0]), int(numbers[1]) + 1)
+    return [f"{number}/{protocol.lower() or 'tcp'}" for number in each]
+
+
+def _healthcheck(new: _Config, arguments: str) -> None:
+    flags, kind, rest = _healthcheck_parts(arguments)
+    if kind == "NONE":
+        if rest:
+            raise InvalidInput("HEALTHCHECK NONE takes no arguments")
+        new.config["Healthcheck"] = {"Test": ["NONE"]}
+        return
+    if kind != "CMD":
+        raise InvalidInput(f'Unknown type "{kind}" in HEALTHCHECK (try CMD)')
+    command = _json_list(rest)
+    if not rest or command == []:
+        raise InvalidInput("Missing command after HEALTHCHECK CMD")
+    check: dict[str, Any] = {}
+    check["Test"] = ["CMD-SHELL", rest] if command is None else ["CMD", *command]
+    for flag, value in flags.items():
+        number = _retries(value) if flag == "retries" else _interval(flag, value)
+        if number:
+            check[_HEALTH_FLAGS[flag]] = number
+    new.config["Healthcheck"] = check
+
+
+_HEALTH_FLAGS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
+    "retries": "Retries",
+}
+
+
+def _healthcheck_parts(arguments: str) -> tuple[dict[str, str], str, str]:
+    """The `--flag=value`s, then CMD or NONE, then the rest of the line."""
+    flags = {}
+    while arguments.startswith("--"):
+        word, arguments = _first_word(arguments)
+        flag, equals, value = word[2:].partition("=")
+        if flag not in _HEALTH_FLAGS:
+            raise InvalidInput(f"Unknown flag: {flag}")
+        if not equals:
+            raise InvalidInput(f"Missing a value on flag: {flag}")
+        if flag in flags:
+            raise InvalidInput(f"Duplicate flag specified: {flag}")
+        flags[flag] = value
+    if not arguments:
+        raise InvalidInput("HEALTHCHECK requires at least one argument")
+    kind, rest = _first_word(arguments)
+    return flags, kind.upper(), rest
+
+
+def _interval(flag: str, value: str) -> int:
+    """A duration of Go such as `1m30s`, in nanoseconds."""
+    if not value:
+        return 0
+    total = _duration(value)
+    if total and total < _MILLISECOND:
+        raise InvalidInput(f'Interval "{flag}" cannot be less than 1ms')
+    return total
+
+
+def _duration(text: str) -> int:
+    negative, rest = text.startswith("-"), text.lstrip("+-") if text[:1] in "+-" else text
+    total = 0.0
+    if rest == "0":
+        return 0
+    while rest:
+        length = len(rest) - len(rest.lstrip("0123456789."))
+        number, rest = rest[:length], rest[length:]
+        length = len(rest) - len(rest.lstrip("nuµμmsh"))
+        # `1ms` is milliseconds, `1m` minutes, `1h2m` has a number in between.
+        unit, rest = rest[:length], rest[length:]
+        if number.count(".") > 1 or not number.strip(".") or unit not in _UNITS:
+            raise InvalidInput(f'time: invalid duration "{text}"')
+        total += float(number) * _UNITS[unit]
+    if not text.strip("+-"):
+        raise InvalidInput(f'time: invalid duration "{text}"')
+    return -round(total) if negative else round(total)
+
+
+def _retries(value: str) -> int:
+    if not value:
+        return 0
+    sign = value[:1] == "-"
+    digits = value[1:] if value[:1] in "+-" else value
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+        raise InvalidInput(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+    if sign:
+        raise InvalidInput(f"--retries cannot be negative ({int(value)})")
+    return int(digits)
+
+
+def _onbuild(new: _Config, arguments: str) -> None:
+    if not arguments:
+        raise InvalidInput("ONBUILD requires at least one argument")
+    trigger = arguments.split(None, 1)[0].upper()
+    if trigger == "ONBUILD":
+        raise InvalidInput("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+    if trigger in ("MAINTAINER", "FROM"):
+        raise InvalidInput(f"{trigger} isn't allowed as an ONBUILD trigger")
+    new.config["OnBuild"] = [*(new.config.get("OnBuild") or []), arguments]
+
+
+def _stopsignal(new: _Config, arguments: str) -> None:
+    text = _one(new, "STOPSIGNAL", arguments)
+    import signal
+
+    known = {name.name.removeprefix("SIG") for name in signal.Signals}
+    name = text.upper().removeprefix("SIG")
+    realtime = name.startswith(("RTMIN+", "RTMAX-")) and name[6:].isdigit()
+    if not (name in known or realtime or (text.isdigit() and 0 < int(text[:4]) <= signal.SIGRTMAX)):
+        raise InvalidInput(f"invalid signal: {text}")
+    new.config["StopSignal"] = text
+
+
+def _user(new: _Config, arguments: str) -> None:
+    new.config["User"] = _one(new, "USER", arguments)
+
+
+def _volume(new: _Config, arguments: str) -> None:
+    words = _json_list(arguments)
+    paths = [new.expand(word) for word in (arguments.split() if words is None else words)]
+    if not paths:
+        raise InvalidInput("VOLUME requires at least one argument")
+    if not all(path.strip() for path in paths):
+        raise InvalidInput("VOLUME specified can not be an empty string")
+    new.add_keys("Volumes", [path.strip() for path in paths])
+
+
+def _workdir(new: _Config, arguments: str) -> None:
+    path = _one(new, "WORKDIR", arguments)
+    if not path.startswith("/"):
+        from os.path import normpath
+
+        path = normpath(f"/{new.config.get('WorkingDir') or ''}/{path}")
+        path = "/" + path.lstrip("/")
+    new.config["WorkingDir"] = path
+
+
+_INSTRUCTIONS: dict[str, Callable[[_Config, str], None]] = {
+    "CMD": _cmd,
+    "ENTRYPOINT": _entrypoint,
+    "ENV": _env,
+    "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
+    "LABEL": _label,
+    "ONBUILD": _onbuild,
+    "STOPSIGNAL": _stopsignal,
+    "USER": _user,
+    "VOLUME": _volume,
+    "WORKDIR": _workdir,
+}

@@ -1,0 +1,189 @@
+"""Quotes, backslashes and $variables in the arguments of a Dockerfile instruction.
+
+`ENV GREETING="hello $NAME"` is neither taken literally nor run by a shell: Docker has rules of its
+own, which look like a shell's without splitting, globs or commands:
+
+    'text'             literally
+    "text"             with variables; a backslash only before " $ or backslash
+    \\x                 the character x
+    $NAME  ${NAME}     its value, or nothing
+    ${NAME:-word}      word if NAME is unset or empty; without the colon, only if unset
+    ${NAME:+word}      word if NAME is set and not empty
+    ${NAME:?word}      an error with `word` if NAME is unset or empty
+
+Errors are Docker's. See: buildkit frontend/dockerfile/shell/lex.go
+"""
+
+from __future__ import annotations
+
+from minidock.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_DIGITS = frozenset("0123456789")
+_SPECIAL = frozenset("@*#?-$!")  # the shell's own parameters, which are never set here
+
+
+def expand(word: str, env: Mapping[str, str]) -> str:
+    """The text that `word` stands for. Raises `InvalidInput`."""
+    return _Lexer(word, env).run()[0]
+
+
+def expand_words(word: str, env: Mapping[str, str]) -> list[str]:
+    """The same, split where white space was not quoted: `80 $PORTS` may be any number of words."""
+    return _Lexer(word, env).run()[1]
+
+
+class _Lexer:
+    def __init__(self, text: str, env: Mapping[str, str]) -> None:
+        self._text = text
+        self._env = env
+        self._at = 0
+        self._words: list[str] = []
+        self._word = ""
+
+    def run(self) -> tuple[str, list[str]]:
+        try:
+            text = self._until("")
+        except InvalidInput as error:
+            quoted = self._text.replace("\\", "\\\\").replace('"', '\\"')
+            raise InvalidInput(f'failed to process "{quoted}": {error.message}') from None
+        self._end_word()
+        return text, self._words
+
+    def _peek(self) -> str:
+        return self._text[self._at : self._at + 1]
+
+    def _next(self) -> str:
+        char = self._peek()
+        self._at += 1
+        return char
+
+    def _until(self, stop: str) -> str:
+        """Everything up to `stop`, which is taken too; empty: up to the end."""
+        out = ""
+        while char := self._peek():
+            if char == stop:
+                self._next()
+                return out
+            if char == "'":
+                out += self._quoted(self._single())
+            elif char == '"':
+                out += self._quoted(self._double())
+            elif char == "$":
+                out += self._plain(self._dollar())
+            elif char == "\\":
+                self._next()
+                out += self._quoted(self._next())
+            else:
+                out += self._plain(self._next())
+        if stop:
+            raise InvalidInput(f"unexpected end of statement while looking for matching {stop}")
+        return out
+
+    def _quoted(self, text: str) -> str:
+        self._word += text
+        return text
+
+    def _plain(self, text: str) -> str:
+        for char in text:
+            if char.isspace():
+                self._end_word()
+            else:
+                self._word += char
+        return text
+
+    def _end_word(self) -> None:
+        if self._word:
+            self._words.append(self._word)
+        self._word = ""
+
+    def _single(self) -> str:
+        start = self._at + 1
+        end = self._text.find("'", start)
+        if end < 0:
+            raise _unmatched("single-quote")
+        self._at = end + 1
+        return self._text[start:end]
+
+    def _double(self) -> str:
+        self._next()
+        out = ""
+        while char := self._peek():
+            if char == '"':
+                self._next()
+                return out
+            if char == "$":
+                out += self._dollar()
+                continue
+            self._next()
+            if char == "\\":
+                following = self._next()
+                if not following:
+                    break
+                char = following if following in '"$\\' else char + following
+            out += char
+        raise _unmatched("double-quote")
+
+    def _dollar(self) -> str:
+        self._next()
+        if self._peek() != "{":
+            name = self._name()
+            return self._env.get(name, "") if name else "$"
+        self._next()
+        if not self._peek():
+            raise InvalidInput("syntax error: missing '}'")
+        if self._peek() in "{}:":
+            raise InvalidInput("syntax error: bad substitution")
+        name = self._name()
+        char = self._next()
+        if char == "}" and name:
+            return self._env.get(name, "")
+        colon = char == ":"
+        if colon:
+            char = self._next()
+        if not char:
+            raise InvalidInput("syntax error: missing '}'")
+        if char not in "-+?" or not name:
+            raise InvalidInput(f"unsupported modifier ({char}) in substitution")
+        return self._substitute(name, char, colon=colon)
+
+    def _substitute(self, name: str, modifier: str, *, colon: bool) -> str:
+        words, word = self._words, self._word
+        try:
+            alternative = self._until("}")
+        except InvalidInput as error:
+            if error.message.endswith("matching }"):
+                raise InvalidInput("syntax error: missing '}'") from None
+            raise
+        self._words, self._word = words, word  # the result is split, not what it is made of
+        value = self._env.get(name)
+        given = value is not None and not (colon and not value)
+        if modifier == "+":
+            return alternative if given else ""
+        if given:
+            return value or ""
+        if modifier == "-":
+            return alternative
+        problem = "not allowed to be empty" if colon and value == "" else "not allowed to be unset"
+        raise InvalidInput(f"{name}: {alternative or f'is {problem}'}")
+
+    def _name(self) -> str:
+        start = self._at
+        first = self._peek()
+        if first and first in _SPECIAL:
+            self._next()
+        elif first in _DIGITS:
+            while self._peek() in _DIGITS:
+                self._next()
+        elif first in _NAME_START:
+            while self._peek() in _NAME_START or self._peek() in _DIGITS:
+                self._next()
+        return self._text[start : self._at]
+
+
+def _unmatched(what: str) -> InvalidInput:
+    return InvalidInput(f"unexpected end of statement while looking for matching {what}")

@@ -1,0 +1,90 @@
+"""Words in Dockerfile instructions: BuildKit's own cases where they are here, and the errors."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from minidock.errors import InvalidInput
+from minidock.image.words import expand, expand_words
+
+ENV = {"PWD": "/home", "SHELL": "bash", "KOREAN": "한국어", "NULL": "", "PORTS": "80 443/tcp"}
+FIXTURES = os.environ.get("MINIDOCK_FIXTURES", "")
+
+
+def cases(name: str) -> list[str]:
+    path = f"{FIXTURES}/dockerfile/{name}"
+    if not FIXTURES or not os.path.exists(path):
+        pytest.skip(f"BuildKit's {name} is not here (MINIDOCK_FIXTURES names the directory)")
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    ("word", "result"),
+    [
+        ("plain", "plain"),
+        ("'a $PWD \\b'", "a $PWD \\b"),
+        ('"a $PWD \\b \\" \\$PWD"', 'a /home \\b " $PWD'),
+        ("a\\ b\\$PWD", "a b$PWD"),
+        ("he${PWD}x${NONE}y", "he/homexy"),
+        ("${NONE:-d}${NULL:-d}${NULL-d}${PWD:-d}", "dd/home"),
+        ("${NONE:+d}${NULL:+d}${NULL+d}${PWD:+d}", "dd"),
+        ("${NONE:-${PWD}}", "/home"),
+        ("$1x$@y$.", "xy$."),
+        ("end\\", "end"),
+    ],
+)
+def test_a_word_is_expanded(word: str, result: str) -> None:
+    assert expand(word, ENV) == result
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ('"x', "unexpected end of statement while looking for matching double-quote"),
+        ("'x", "unexpected end of statement while looking for matching single-quote"),
+        ("${x", "syntax error: missing '}'"),
+        ("${}", "syntax error: bad substitution"),
+        ("${x:=1}", "unsupported modifier (=) in substitution"),
+        ("${x:?say why}", "x: say why"),
+    ],
+)
+def test_the_error_quotes_the_word_and_says_what_is_wrong(word: str, problem: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        expand(word, ENV)
+    shown = word.replace('"', '\\"')
+    assert error.value.message == f'failed to process "{shown}": {problem}'
+
+
+def test_only_unquoted_white_space_parts_words() -> None:
+    assert expand_words('$PORTS "$PORTS" a\\ b', ENV) == ["80", "443/tcp", "80 443/tcp", "a b"]
+
+
+def test_buildkits_cases_of_variables() -> None:
+    for line in cases("envVarTest"):
+        platform, word, wanted = (part.strip() for part in line.split("|"))
+        if platform == "W":
+            continue
+        if wanted == "error":
+            with pytest.raises(InvalidInput):
+                expand(word, ENV)
+        else:
+            assert expand(word, ENV) == wanted, line
+
+
+def test_buildkits_cases_of_words() -> None:
+    env: dict[str, str] = {}
+    for line in cases("wordsTest"):
+        if line.startswith("ENV "):
+            name, _, value = line.removeprefix("ENV ").partition("=")
+            env[name.strip()] = value
+            continue
+        word, _, wanted = line.partition(" | ")
+        if wanted.strip() == "error":
+            with pytest.raises(InvalidInput):
+                expand_words(word, env)
+        else:
+            assert expand_words(word.strip(), env) == wanted.split(","), line
