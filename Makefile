@@ -38,7 +38,8 @@ run: venv ## a shell in a container; CMD='…' (or no terminal): that one comman
 		# The shell's exit code is that of the last thing typed; only 125 says that minidock failed.
 		.ci/root $(MINIDOCK) run -it "$$image" /bin/bash || [ $$? -ne 125 ]
 	else
-		echo "==> minidock run --rm $$image /bin/sh -c '$${CMD:=cat /etc/os-release}'" >&2
+		: "$${CMD:=cat /etc/os-release}"
+		echo "==> minidock run --rm $$image /bin/sh -c $${CMD@Q}" >&2
 		.ci/root $(MINIDOCK) run --rm "$$image" /bin/sh -c "$$CMD"
 	fi
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minidock.cli.command import ClientError, Command, Flag
+from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.cli.run_options import environment, run_options
 from minidock.errors import MinidockError, StartFailed
 
@@ -356,9 +356,7 @@ def _write_start_error(outcome: Outcome) -> None:
 
 def _require_terminal(app: App) -> None:
     if not os.isatty(app.stdin):
-        raise ClientError(
-            "cannot attach stdin to a TTY-enabled container because stdin is not a terminal"
-        )
+        raise UsageError("the input device is not a TTY\n", 1)
 
 
 def _console_size(app: App) -> tuple[int, int]:

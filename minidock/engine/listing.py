@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Filters = Mapping[str, Sequence[str]]
     Test = Callable[[Container, State], bool]
 
-MAX_DEPTH = 500  # of directories that are walked, see tree_size
+MAX_DEPTH = 256  # of directories that are walked, see tree_size
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _HEALTH = ("none", "starting", "healthy", "unhealthy")
