@@ -82,23 +82,23 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def environment(args: Parsed) -> tuple[str, ...]:
-    """The files first, then the flags; a name alone takes the value it has here, if any."""
-    found = []
+    """The files first, then the flags. A name alone takes the value it has here; where it has
+    none, a flag takes the variable out of the image's environment, and a file leaves it alone."""
+    found: list[str] = []
     for path in args.each("env-file"):
-        found += _env_file(path)
-    found += args.each("env")
-    return tuple(entry for text in found for entry in _env_entry(text))
+        found += (entry for entry in map(_with_value, _env_file(path)) if "=" in entry)
+    for text in args.each("env"):
+        if not text.partition("=")[0]:
+            raise ClientError(
+                f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: '
+                f"{text}"
+            )
+        found.append(_with_value(text))
+    return tuple(found)
 
 
-def _env_entry(text: str) -> list[str]:
-    name, equals, _ = text.partition("=")
-    if not name:
-        raise ClientError(
-            f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}'
-        )
-    if equals:
-        return [text]
-    return [f"{name}={os.environ[name]}"] if name in os.environ else []
+def _with_value(text: str) -> str:
+    return text if "=" in text or text not in os.environ else f"{text}={os.environ[text]}"
 
 
 def _env_file(path: str) -> list[str]:

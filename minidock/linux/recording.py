@@ -1,224 +1,31 @@
 """Two more kernels: one that only writes down what it is asked, one that tells while it does.
 
-`RecordingKernel` makes `minidock explain` possible, and unit tests of plans: it answers every call
-with a plausible value and touches nothing. `TracingKernel` wraps a real kernel and reports each
-call after it returned, in the notation of strace(1), so that a reader can compare the two.
+`TracingKernel` wraps a real kernel and reports each call after it returned: `run --explain` is a
+start with this one. `RecordingKernel` makes `minidock explain` possible, and unit tests of plans: it
+answers every call with a plausible value and touches nothing. Since Steps reach the kernel through
+no other door, what the first one tells is all that was done, and what the second one writes down is
+what would be.
+
+notation.py says how a call is shown.
+
+See: strace(1)
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
+from time import perf_counter_ns
 
-from minidock.linux.flags import (
-    AT_FDCWD,
-    AtFlag,
-    BpfAttachFlag,
-    BpfAttachType,
-    BpfCmd,
-    BpfProgType,
-    Capability,
-    CloneFlag,
-    CloseRangeFlag,
-    Ioctl,
-    Keyctl,
-    MountAttr,
-    MountFlag,
-    MoveMountFlag,
-    OpenFlag,
-    Prctl,
-    ResolveFlag,
-    UmountFlag,
-)
-from minidock.record import Record
+from minidock.linux.flags import BpfCmd
+from minidock.linux.notation import METHODS, Call, show_call, show_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from enum import IntFlag
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from minidock.linux.kernel import Kernel
 
-
-# ── how strace would print an argument ──
-
-
-def _text(value: Any) -> str:
-    """A string or bytes, quoted as in C; NULL; long data is cut as strace cuts it, at 32."""
-    if value is None:
-        return "NULL"
-    raw = os.fsencode(value)
-    escapes = {34: '\\"', 92: "\\\\", 10: "\\n", 9: "\\t", 13: "\\r"}
-    body = "".join(escapes.get(b) or (chr(b) if 32 <= b < 127 else f"\\{b:o}") for b in raw)
-    return f'"{body}"'
-
-
-def _number(value: Any) -> str:
-    return str(int(value))
-
-
-def _octal(value: Any) -> str:
-    return f"0{value:o}" if value else "0"
-
-
-def _dirfd(value: Any) -> str:
-    return "AT_FDCWD" if value == AT_FDCWD else str(value)
-
-
-def _flags(family: type[IntFlag], zero: str = "0") -> Callable[[Any], str]:
-    def show(value: Any) -> str:
-        names = [member.name or "" for member in family if member & value == member]
-        left = value & ~sum(member for member in family)
-        return "|".join(names + ([hex(left)] if left else [])) or zero
-
-    return show
-
-
-def _open_flags(value: Any) -> str:
-    words = _flags(OpenFlag)(value)
-    has_mode = value & (os.O_WRONLY | os.O_RDWR)
-    return words if has_mode else ("O_RDONLY" if words == "0" else f"O_RDONLY|{words}")
-
-
-def _named(family: type[Any]) -> Callable[[Any], str]:
-    def show(value: Any) -> str:
-        try:
-            return str(family(value).name)
-        except ValueError:
-            return hex(value)
-
-    return show
-
-
-def _node_mode(value: Any) -> str:
-    kinds = {stat.S_IFCHR: "S_IFCHR", stat.S_IFBLK: "S_IFBLK", stat.S_IFIFO: "S_IFIFO"}
-    kind = kinds.get(stat.S_IFMT(value), "S_IFREG")
-    return f"{kind}|{_octal(stat.S_IMODE(value))}"
-
-
-def _device(value: Any) -> str:
-    return f"makedev({os.major(value):#x}, {os.minor(value):#x})"
-
-
-def _caps(value: Any) -> str:
-    return "|".join(f"1<<{cap.name}" for cap in Capability if value >> cap & 1) or "0"
-
-
-def _group_list(value: Any) -> str:
-    return "[" + ", ".join(map(str, value)) + "]"
-
-
-def _strings(value: Any) -> str:
-    return "[" + ", ".join(_text(v) for v in value) + "]"
-
-
-def _hex(value: Any) -> str:
-    return _text(value) if isinstance(value, bytes) else hex(value) if value > 9 else str(value)
-
-
-def _bpf_attr(value: Any) -> str:
-    """The members that were set, as strace names them; a program shows as its address would."""
-    words: dict[str, Callable[[Any], str]] = {
-        "prog_type": _named(BpfProgType),
-        "attach_type": _named(BpfAttachType),
-        "attach_flags": _flags(BpfAttachFlag),
-        "insns": lambda program: f"/* {len(program)} bytes */",
-        "license": lambda name: _text(name.rstrip(b"\0")),
-    }
-    return "{" + ", ".join(f"{k}={words.get(k, _number)(v)}" for k, v in value.items()) + "}"
-
-
-_OPEN_TREE = _flags(AtFlag)
-_NOTATION: dict[str, tuple[Callable[[Any], str], ...]] = {
-    "unshare": (_flags(CloneFlag),),
-    "setns": (_number, _flags(CloneFlag)),
-    "fork": (),
-    "wait4": (_number,),
-    "execve": (_text, _strings, _strings),
-    "pidfd_open": (_number,),
-    "mount": (_text, _text, _text, _flags(MountFlag), _text),
-    "umount2": (_text, _flags(UmountFlag)),
-    "pivot_root": (_text, _text),
-    "open_tree": (_dirfd, _text, _OPEN_TREE),
-    "move_mount": (_dirfd, _text, _dirfd, _text, _flags(MoveMountFlag)),
-    "mount_setattr": (_dirfd, _text, _flags(AtFlag), _flags(MountAttr)),
-    "open": (_text, _open_flags, _octal),
-    "openat": (_dirfd, _text, _open_flags, _octal),
-    "openat2": (_dirfd, _text, _open_flags, _octal, _flags(ResolveFlag)),
-    "read": (_number, _number),
-    "write": (_number, _text),
-    "close": (_number,),
-    "close_range": (_number, _number, _flags(CloseRangeFlag)),
-    "dup2": (_number, _number),
-    "fstat": (_number,),
-    "stat": (_text,),
-    "mkdir": (_text, _octal),
-    "mkdirat": (_dirfd, _text, _octal),
-    "rmdir": (_text,),
-    "mknodat": (_dirfd, _text, _node_mode, _device),
-    "symlinkat": (_text, _dirfd, _text),
-    "readlinkat": (_dirfd, _text),
-    "fchmod": (_number, _octal),
-    "fchown": (_number, _number, _number),
-    "fchownat": (_dirfd, _text, _number, _number),
-    "chdir": (_text,),
-    "fchdir": (_number,),
-    "getcwd": (),
-    "umask": (_octal,),
-    "sethostname": (_text,),
-    "setsid": (),
-    "ioctl": (_number, _named(Ioctl), _hex),
-    "socket": (_number, _number),
-    "prctl": (_named(Prctl), _number, _number),
-    "keyctl": (_named(Keyctl), _text),
-    "bpf": (_named(BpfCmd), _bpf_attr),
-    "capset": (_caps, _caps, _caps),
-    "setgroups": (_group_list,),
-    "setresgid": (_number, _number, _number),
-    "setresuid": (_number, _number, _number),
-    "rt_sigaction": (_number,),
-    "rt_sigprocmask": (),
-}
-
-# Calls that change nothing a container could notice.
-READS = frozenset(
-    ("read", "readlinkat", "fstat", "stat", "getcwd", "wait4", "close", "pidfd_open", "socket")
-)
-
-
-class Call(Record):
-    """One system call: its name, its arguments in strace's notation, and what came of it."""
-
-    name: str
-    arguments: tuple[str, ...]
-    result: str = "?"
-
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(self.arguments)}) = {self.result}"
-
-
-def show_call(name: str, args: tuple[Any, ...], result: str = "?") -> Call:
-    """Render a call as strace(1) would."""
-    notation = _NOTATION[name]
-    return Call(name, tuple(show(arg) for show, arg in zip(notation, args, strict=False)), result)
-
-
-def _show_result(result: object) -> str:
-    if isinstance(result, bool) or result is None:
-        return "0"
-    if isinstance(result, int):
-        return str(result)
-    if isinstance(result, bytes):
-        return str(len(result))
-    return _text(result) if isinstance(result, str) else "0"
-
-
-def show_error(error: OSError) -> str:
-    """`-1 ENOENT (No such file or directory)`"""
-    name = errno.errorcode.get(error.errno or 0, str(error.errno))
-    return f"-1 {name} ({error.strerror})"
+_NO_CALL = "signal_is_changed"  # Python knows by itself
 
 
 class TracingKernel:
@@ -229,61 +36,106 @@ class TracingKernel:
         self._tell = tell
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._kernel, name)
-        if name == "signal_is_changed":  # Python's own knowledge: no system call
+        call: Callable[..., Any] = getattr(self._kernel, name)
+        if name == _NO_CALL:
             return call
 
         def traced(*args: Any) -> Any:
-            if name in ("execve", "fork"):  # they return elsewhere, or twice: told beforehand
-                self._tell(show_call(name, args, "?"))
-                return call(*args)
+            before = perf_counter_ns()
             try:
                 result = call(*args)
             except OSError as error:
-                self._tell(show_call(name, args, show_error(error)))
+                took = perf_counter_ns() - before
+                self._tell(show_call(name, args).but(result=show_error(error), nanoseconds=took))
                 raise
-            self._tell(show_call(name, args, _show_result(result)))
+            took = perf_counter_ns() - before
+            self._tell(show_call(name, args, result).but(nanoseconds=took))
             return result
 
         return traced
 
+    def fork(self) -> int:
+        """Returns twice; the parent tells."""
+        before = perf_counter_ns()
+        pid = self._kernel.fork()
+        if pid:
+            took = perf_counter_ns() - before
+            self._tell(show_call("fork", (), pid).but(nanoseconds=took))
+        return pid
 
+    def execve(self, path: str, argv: list[str], envp: list[str]) -> None:
+        """Does not return when it succeeds, so it is told beforehand; afterwards, when it failed."""
+        call = show_call("execve", (path, argv, envp)).but(result="")
+        self._tell(call)
+        try:
+            self._kernel.execve(path, argv, envp)
+        except OSError as error:
+            self._tell(Call(f"<... {call.name} resumed>", (), show_error(error)))
+            raise
+
+
+_OPENS = frozenset(("open", "openat", "openat2", "open_tree", "pidfd_open", "socket"))
 _PYTHON_CHANGES = (2, 13, 25)  # SIGINT is handled, SIGPIPE and SIGXFSZ ignored
 
 
 class RecordingKernel:
     """Touches nothing; remembers every call in `calls` and answers as a kernel might.
 
-    Descriptors are numbered from 3 as a real process would see them; paths are all taken to exist.
+    A new descriptor gets the lowest free number, as a process would see it that has `open_fds`.
+    All paths are taken to exist, a file read is empty, and a fork answers as it does in the child.
+    A subclass that knows better overrides `answer`, and may raise `OSError` there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_fds: Iterable[int] = (0, 1, 2)) -> None:
         self.calls: list[Call] = []
-        self._next_fd = 3
+        self.open_fds = set(open_fds)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name == "signal_is_changed":
+        if name == _NO_CALL:
             return lambda signum: signum in _PYTHON_CHANGES
-        if name not in _NOTATION:
+        if name not in METHODS:
             raise AttributeError(name)
 
         def recorded(*args: Any) -> Any:
-            result = self._answer(name, args)
-            self.calls.append(show_call(name, args, _show_result(result)))
+            try:
+                result = self.answer(name, args)
+            except OSError as error:
+                self.calls.append(show_call(name, args).but(result=show_error(error)))
+                raise
+            self.calls.append(self._show(name, args, result))
             return result
 
         return recorded
 
-    def _answer(self, name: str, args: tuple[Any, ...]) -> Any:
-        loads = name == "bpf" and args[0] == BpfCmd.BPF_PROG_LOAD
-        if loads or name in ("open", "openat", "openat2", "open_tree", "pidfd_open", "socket"):
-            self._next_fd += 1
-            return self._next_fd - 1
-        if name == "close" and args[0] == self._next_fd - 1:
-            self._next_fd -= 1
+    def _show(self, name: str, args: tuple[Any, ...], result: Any) -> Call:
+        """Of results only descriptors are shown: later calls refer to them. The rest would be
+        claims about what was never tried."""
+        call = show_call(name, args, result)
+        return call if makes_descriptor(name, args) else call.but(result="")
+
+    def answer(self, name: str, args: tuple[Any, ...]) -> Any:
+        """What the call `name` returns here."""
+        if makes_descriptor(name, args):
+            return self.new_descriptor()
+        if name == "close":
+            self.open_fds.discard(args[0])
         if name == "ioctl":
             return args[2]
-        answers: dict[str, Any] = {"read": b"", "write": 0, "getcwd": "/", "umask": 0o22}
         if name == "write":
             return len(args[1])
-        return answers.get(name, 0)
+        return {"read": b"", "readlinkat": "", "getcwd": "/", "umask": 0o22}.get(name, 0)
+
+    def new_descriptor(self) -> int:
+        """The lowest number that is free, taken."""
+        number = next(n for n in range(len(self.open_fds) + 1) if n not in self.open_fds)
+        self.open_fds.add(number)
+        return number
+
+
+def makes_descriptor(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether a call returns a new descriptor."""
+    if name == "bpf":
+        return bool(args[0] == BpfCmd.BPF_PROG_LOAD)
+    if name == "ioctl":
+        return bool(args[1] == 0x5441)  # TIOCGPTPEER
+    return name in _OPENS
