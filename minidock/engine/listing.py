@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 
-from minidock.errors import InvalidInput, MinidockError, NotFound
+from minidock.engine.statefile import read_json
+from minidock.errors import InvalidInput, MinidockError, NotFound, StoreError
 from minidock.record import Record
 from minidock.spec.timestamp import ZERO
 
@@ -292,7 +293,20 @@ _FILTERS: Mapping[str, Callable[[Sequence[str], Containers, ImageStore], Test]] 
 }
 
 
-# ── sizes ──
+# ── files ──
+
+
+def lowerdirs(container: Container) -> tuple[str, ...]:
+    """The directories below the container's own, topmost first. Raises `StoreError`."""
+    from minidock.spec.overlay import split_layers
+
+    spec = read_json(f"{container.directory}/config.json") or {}
+    for mount in spec.get("mounts", []):
+        if mount.get("destination") == "/":
+            for option in mount.get("options", []):
+                if option.startswith("lowerdir="):
+                    return split_layers(option.removeprefix("lowerdir="))
+    raise StoreError(f"container {container.id}: config.json does not say what lies below it")
 
 
 class Sizes:
