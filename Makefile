@@ -48,8 +48,9 @@ test: venv rootfs/busybox.tar rootfs/debian.tar ## all tests; TESTS='tests/unit 
 	@.ci/need "tests make a container of it" /bin/busybox:busybox-static
 	.ci/need "tests look at system calls, terminals, mounts and processes with them" \
 		strace tmux mount unshare:util-linux ip:iproute2 ps:procps
-	# As root, so no cache and no .pyc: they would belong to root in a checkout that may not.
-	.ci/root env PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)
+	# As root, so caches lie elsewhere: they would belong to root in a checkout that may not.
+	.ci/root sh -c 'cache=$$(mktemp -d) && trap "rm -rf $$cache" EXIT && \
+		PYTHONPYCACHEPREFIX=$$cache $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)'
 
 .PHONY: check
 check: venv ## what needs no root and takes seconds: ruff, mypy --strict, tests/unit
