@@ -16,6 +16,7 @@ import os
 import select
 
 from minidock.engine import frames
+from minidock.engine.sockets import with_directory
 from minidock.linux import signals as signal
 from minidock.record import Record
 
@@ -50,7 +51,7 @@ class MonitorConnection:
     def connect(cls, path: str) -> MonitorConnection:
         """To a running container's monitor. `FileNotFoundError`, `ConnectionRefusedError`."""
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        sock.connect(path)
+        with_directory(os.path.dirname(path), sock.connect)
         return cls(sock)
 
     def fileno(self) -> int:

@@ -30,6 +30,7 @@ from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import Order
 from minidock.engine.session import Client, Streams
+from minidock.engine.sockets import with_directory
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
 
@@ -71,7 +72,10 @@ class Monitor:
         if kind == 0:
             self._client_lost(client)
         elif kind == frames.ORDER and client is self._command and not self._order:
-            self._obey(Order.parse(payload.decode("utf-8", "surrogateescape")))
+            try:
+                self._obey(Order.parse(payload.decode("utf-8", "surrogateescape")))
+            except OSError as error:
+                self._refuse(f"the monitor cannot start: {error}")
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
@@ -145,7 +149,7 @@ class Monitor:
         remove_run_dir(run_dir)  # a monitor that was killed left its socket
         os.makedirs(run_dir, mode=0o700)
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        listener.bind(f"{run_dir}/attach.sock")
+        with_directory(run_dir, listener.bind)
         listener.listen(64)
         self._listener = listener  # who connects now waits until the program runs
 
@@ -175,6 +179,11 @@ class Monitor:
         self._loop.forget(self._launcher.fileno())
         self._launcher.close()
         os.waitpid(self._launcher_pid, 0)
+
+    def _refuse(self, message: str) -> None:
+        """Nothing was begun; the launcher ends when its channel closes."""
+        self._command.send(frames.FAILED, b"\x80" + message.encode("utf-8", "replace"))
+        self._end()
 
     def _start_failed(self, message: str, code: int) -> None:
         self._retire_launcher()

@@ -61,7 +61,7 @@ def create(
     container_id = new_id()
     config = _config(options, image, container_id)
     args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
-    if not args or args == [""]:
+    if not args:
         raise InvalidInput("No command specified")
     paths.make()
     sweep(paths, containers)

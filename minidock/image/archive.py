@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import BadArchive, StoreError
-from minidock.image.compression import Peek, Tee, as_source, compression_of, decompressed
+from minidock.image.compression import Ahead, Peek, Tee, as_source, compression_of, decompressed
 from minidock.image.mutate import NewLayer
 from minidock.image.pack import write_layer
 from minidock.image.snapshots import remove_tree
@@ -52,13 +52,15 @@ def import_layer(blobs: Blobs, snapshots: Snapshots, stream: int | BinaryIO) -> 
             compression = compression_of(packed.peek(8))
             media_type = STORED_AS_IT_CAME.get(compression, LAYER)
             if media_type == LAYER:
-                size = unpack_layer(Tee(decompressed(packed, compression), blob.write), temporary)
+                with Ahead(Tee(decompressed(packed, compression), blob.write)) as tar:
+                    size = unpack_layer(tar, temporary)
                 digest = blob.finish()
                 diff_id = DiffID(digest)
             else:
                 plain = sha256()
-                tar = decompressed(Tee(packed, blob.write), compression)
-                size = unpack_layer(Tee(tar, plain.update), temporary)
+                with Ahead(Tee(packed, blob.write)) as stored:
+                    tar2 = Tee(decompressed(stored, compression), plain.update)
+                    size = unpack_layer(tar2, temporary)
                 digest = blob.finish()
                 diff_id = DiffID.from_hex(plain.hexdigest())
         # The ChainID of a single layer is its DiffID.

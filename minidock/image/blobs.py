@@ -138,7 +138,8 @@ class BlobWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1  # a thread that still writes must not meet another file
+        os.close(fd)
         if self._path:
             os.unlink(self._path)
 

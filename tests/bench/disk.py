@@ -9,6 +9,9 @@ The sparse file loses its name as soon as it is mounted. `mount -o loop` makes a
 ends with the last mount of it, and that is in a namespace which ends with the run (namespace.py):
 so the space comes back whatever happens, and only an empty directory may stay.
 
+What engines keep only while the machine is up (sockets, PIDs, locks) lies on a tmpfs beside it, as
+/run is one.
+
 See: mount(8), loop(4), mke2fs(8), syncfs(2)
 """
 
@@ -25,17 +28,23 @@ INODES = 400_000
 
 
 class Disk:
-    """`with Disk() as disk:` — mounted at `disk.path`, and gone afterwards."""
+    """`with Disk() as disk:` — mounted at `disk.path`, and gone afterwards.
+
+    Names are short because the path of a socket may have 107 bytes. unix(7)
+    """
 
     def __init__(self, size: int = SIZE_BYTES) -> None:
         self._size = size
         self._top = ""
+        self._run = ""
         self.path = ""
 
     def __enter__(self) -> Disk:
-        self._top = tempfile.mkdtemp(prefix="minidock-bench-")
+        self._top = tempfile.mkdtemp(prefix="mdbench-")
         self.path = os.path.join(self._top, "disk")
+        self._run = os.path.join(self._top, "run")
         os.mkdir(self.path)
+        os.mkdir(self._run)
         try:
             self._make()
         except BaseException:
@@ -62,19 +71,27 @@ class Disk:
         )
         _call("mount", "-t", "ext4", "-o", "loop", image, self.path)
         os.unlink(image)
+        _call("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", self._run)
 
     def _remove(self) -> None:
         """Undo whatever of `_make` was done; also unmounts what is still mounted below."""
-        if os.path.ismount(self.path):
-            gone = subprocess.run(["umount", "--recursive", self.path], capture_output=True)
-            if gone.returncode:
-                # Somebody still holds a file here. The name goes now, the rest when they end.
-                _call("umount", "--recursive", "--lazy", self.path)
+        for mountpoint in (self._run, self.path):
+            if os.path.ismount(mountpoint):
+                gone = subprocess.run(["umount", "--recursive", mountpoint], capture_output=True)
+                if gone.returncode:
+                    # Somebody still holds a file here. The name goes now, the rest when they end.
+                    _call("umount", "--recursive", "--lazy", mountpoint)
         shutil.rmtree(self._top, ignore_errors=True)
 
     def directory(self, *names: str) -> str:
         """A directory below the mountpoint, made if it is missing."""
         path = os.path.join(self.path, *names)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def run_directory(self, *names: str) -> str:
+        """A directory on the tmpfs, made if it is missing."""
+        path = os.path.join(self._run, *names)
         os.makedirs(path, exist_ok=True)
         return path
 

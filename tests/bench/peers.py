@@ -124,7 +124,7 @@ class Minidock(Engine):
         try:
             words = self._words or self._install(disk.directory("minidock", "prefix"))
             root = disk.directory("minidock", "root")
-            run_root = disk.directory("minidock", "run")
+            run_root = disk.run_directory("md")
             self.argv = (*words, "--root", root, "--run-root", run_root)
             self.version()
         except commands.Failed as error:
@@ -149,8 +149,8 @@ class Docker(Engine):
 
     def start(self, disk: Disk) -> None:
         _need("docker", "dockerd", "containerd", "setpriv")
-        at = disk.directory("docker")
-        containerd, docker = f"{at}/containerd.sock", f"{at}/docker.sock"
+        at, run = disk.directory("docker"), disk.run_directory("docker")
+        containerd, docker = f"{run}/containerd.sock", f"{run}/docker.sock"
         # containerd's plugin for Kubernetes wants a network configuration and is of no use here.
         with open(f"{at}/containerd.toml", "w") as file:
             file.write('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
@@ -160,15 +160,15 @@ class Docker(Engine):
         self._daemon(
             f"{at}/containerd.log",
             *("containerd", "--config", f"{at}/containerd.toml", "--log-level", "warn"),
-            *("--root", f"{at}/containerd", "--state", f"{at}/containerd-state"),
+            *("--root", f"{at}/containerd", "--state", f"{run}/containerd"),
             *("--address", containerd),
         )
         self._wait_for(containerd, f"{at}/containerd.log")
         self._daemon(
             f"{at}/dockerd.log",
             *("dockerd", "--config-file", f"{at}/dockerd.json", "--log-level", "warn"),
-            *("--data-root", f"{at}/data", "--exec-root", f"{at}/exec"),
-            *("--pidfile", f"{at}/docker.pid", "--host", f"unix://{docker}"),
+            *("--data-root", f"{at}/data", "--exec-root", f"{run}/exec"),
+            *("--pidfile", f"{run}/docker.pid", "--host", f"unix://{docker}"),
             *("--containerd", containerd, "--storage-driver", "overlay2"),
             *("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
         )
@@ -234,12 +234,20 @@ class Podman(Engine):
 
     def start(self, disk: Disk) -> None:
         _need("podman", "crun", "conmon")
-        at = disk.directory("podman")
+        at, run = disk.directory("podman"), disk.run_directory("podman")
         with open(f"{at}/containers.conf", "w") as file:
             file.write(PODMAN_SETTINGS)
         self.env["CONTAINERS_CONF"] = f"{at}/containers.conf"
         self.argv = (
-            *("podman", "--root", f"{at}/root", "--runroot", f"{at}/run", "--tmpdir", f"{at}/tmp"),
+            *(
+                "podman",
+                "--root",
+                f"{at}/root",
+                "--runroot",
+                f"{run}/run",
+                "--tmpdir",
+                f"{run}/tmp",
+            ),
             *("--runtime", "crun", "--storage-driver", "overlay"),
         )
         try:
@@ -264,7 +272,7 @@ class Runc(Peer):
     def start(self, disk: Disk) -> None:
         _need("runc")
         self.bundle = disk.directory("runc", "bundle")
-        self.argv = ("runc", "--root", disk.directory("runc", "state"))
+        self.argv = ("runc", "--root", disk.run_directory("runc"))
 
     def load(self, base: str) -> None:
         root = os.path.join(self.bundle, "rootfs")
