@@ -262,16 +262,23 @@ def _by_exposed_port(values: Sequence[str], *_: object) -> Test:
 
 
 def _ports(name: str, value: str) -> tuple[range, str]:
-    """`80`, `80/udp`, `8000-8010/tcp` → the ports and the protocol."""
+    """`80`, `80/udp`, `8000-8010/tcp` → the ports and the protocol. nat.ParsePortRange"""
     if ":" in value:
         raise InvalidInput(f"filter for '{name}' should not contain ':': {value}")
     numbers, _, protocol = value.partition("/")
     first, _, last = numbers.partition("-")
-    for text in (first, last or first):
-        if not (text.isascii() and text.isdigit()):
-            why = f'strconv.ParseUint: parsing "{text}": invalid syntax' if text else "empty string"
-            raise InvalidInput(f"error while looking up for {name} {value}: {why}")
-    return range(int(first), int(last or first) + 1), protocol.lower() or "tcp"
+    last = last or first
+    why = "" if numbers else "empty string specified for ports"
+    for text in (first, last):
+        digits = text.isascii() and text.isdigit()
+        if not why and not (digits and int(text) < 1 << 16):
+            problem = "value out of range" if digits else "invalid syntax"
+            why = f'strconv.ParseUint: parsing "{text}": {problem}'
+    if not why and int(last) < int(first):
+        why = f"invalid range specified for port: {numbers}"
+    if why:
+        raise InvalidInput(f"error while looking up for {name} {value}: {why}")
+    return range(int(first), int(last) + 1), protocol.lower() or "tcp"
 
 
 _FILTERS: Mapping[str, Callable[[Sequence[str], Containers, ImageStore], Test]] = {
