@@ -17,8 +17,9 @@ from __future__ import annotations
 import os
 
 from minidock.errors import BadArchive, StoreError
-from minidock.image.compression import Ahead, Peek, Tee, as_source, compression_of, decompressed
+from minidock.image.compression import Peek, Tee, as_source, compression_of, decompressed
 from minidock.image.mutate import NewLayer
+from minidock.image.overlap import Ahead, Behind
 from minidock.image.pack import write_layer
 from minidock.image.snapshots import remove_tree
 from minidock.image.unpack import unpack_layer
@@ -77,7 +78,8 @@ def pack_layer(blobs: Blobs, upper: str) -> NewLayer:
     Raises `MinidockError` for what no layer can hold, `OSError`; then nothing is left.
     """
     with blobs.writer() as blob:
-        size = write_layer(upper, blob.write)
+        with Behind(blob.write) as out:
+            size = write_layer(upper, out)
         digest = blob.finish()
     return NewLayer(Descriptor(LAYER, digest, blob.size), DiffID(digest), size)
 

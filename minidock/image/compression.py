@@ -22,8 +22,7 @@ from minidock.errors import BadArchive
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-    from typing import Any, BinaryIO, Protocol, Self
+    from typing import Any, BinaryIO, Protocol
 
     class Source(Protocol):
         """Something to read from: `read` gives at most so many bytes, and b"" at the end only."""
@@ -42,8 +41,9 @@ if TYPE_CHECKING:
         def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-PIECE = 1 << 20  # bytes of plain data per step
-_INPUT = 1 << 17  # bytes of packed data per step
+PIECE = 1 << 20  # bytes that a reader asks for at a time
+_INPUT = 1 << 18  # bytes of packed data per step
+_OUTPUT = 1 << 18  # bytes of plain data per step, which are still in the cache when they are hashed
 
 _MAGIC = (
     ("gzip", b"\x1f\x8b\x08"),
@@ -100,59 +100,6 @@ class Tee:
             for sink in self._sinks:
                 sink(data)
         return data
-
-
-class Ahead:
-    """A source that a thread reads in advance, so that its work and the reader's overlap.
-
-    The thread starts with the first `read` (a fork before that stays safe), and never holds more
-    than `depth` pieces. Use with `with`: leaving it stops the thread, or at least its next step: it
-    may be waiting for a terminal. What the source raises is raised by `read`.
-    """
-
-    def __init__(self, source: Source, depth: int = 16) -> None:
-        from queue import SimpleQueue
-        from threading import Semaphore, Thread
-
-        self._source = source
-        self._pieces: SimpleQueue[bytes | BaseException] = SimpleQueue()
-        self._room = Semaphore(depth)
-        self._thread = Thread(target=self._work, daemon=True)
-        self._size = PIECE
-        self._left = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def read(self, size: int) -> bytes:
-        if not self._thread.ident:
-            self._size = size
-            self._thread.start()
-        piece = self._pieces.get()
-        if not piece or isinstance(piece, BaseException):
-            self._pieces.put(piece)  # the end stays the end
-            if isinstance(piece, BaseException):
-                raise piece
-            return b""
-        self._room.release()
-        return piece
-
-    def _work(self) -> None:
-        try:
-            while not self._left and (data := self._source.read(self._size)):
-                self._pieces.put(data)
-                self._room.acquire()
-            self._pieces.put(b"")
-        except BaseException as error:
-            self._pieces.put(error)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._left = True
-        self._room.release()
-        if kind is None and self._thread.ident:
-            self._thread.join()
 
 
 def compression_of(head: bytes) -> str:
@@ -232,7 +179,7 @@ class Decompressed:
                 if not data:
                     raise BadArchive(f"invalid {self._compression} data: it ends too early")
             try:
-                plain = self._member.decompress(data, min(size, 1 << 18))
+                plain = self._member.decompress(data, min(size, _OUTPUT))
             except self._error as error:
                 raise BadArchive(f"invalid {self._compression} data: {error}") from None
             if plain:

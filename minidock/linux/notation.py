@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 import struct
 
+from minidock.linux import signals
 from minidock.linux.flags import (
     AT_FDCWD,
     AtFlag,
@@ -47,7 +47,7 @@ from minidock.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from enum import IntFlag
     from typing import Any
 
@@ -200,8 +200,15 @@ def _stat(about: Any) -> str:
     return f"{{st_mode={_mode(about.st_mode)}, st_size={about.st_size}, ...}}"
 
 
+_SIGNALS = {
+    value: name
+    for name, value in vars(signals).items()
+    if name.startswith("SIG") and "_" not in name and isinstance(value, int)
+}
+
+
 def _signal(value: int) -> str:
-    return _named(signal.Signals, value)
+    return _SIGNALS.get(value, f"SIGRT_{value - 32}" if value > 31 else str(value))
 
 
 # ── calls whose arguments need more than one word each ──
@@ -308,9 +315,10 @@ def _rt_sigaction(result: object, signum: int) -> Shown:
     return _signal(signum), f"{{{action}, sa_restorer={ADDRESS}}}", f"{{{ADDRESS}}}", "8"
 
 
-def _rt_sigprocmask(result: object, how: int = signal.SIG_SETMASK, signals: Any = ()) -> Shown:
-    names = " ".join(_signal(number).removeprefix("SIG") for number in sorted(signals))
-    return _named(signal.Sigmasks, how), f"[{names}]", f"[{ADDRESS}]", "8"
+def _rt_sigprocmask(result: object, how: int = 2, numbers: Sequence[int] = ()) -> Shown:
+    names = " ".join(_signal(number).removeprefix("SIG") for number in sorted(numbers))
+    words = ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK")
+    return words[how], f"[{names}]", f"[{ADDRESS}]", "8"
 
 
 def _socket(result: object, domain: int, kind: int) -> Shown:

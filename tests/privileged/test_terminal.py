@@ -110,10 +110,9 @@ def test_job_control(typist) -> None:
     time.sleep(0.3)
     shell.type("\x1a")  # Ctrl-Z
     shell.expect("Stopped")
-    shell.type("jobs; tty; exit\r")
+    shell.type("jobs; tty; kill -9 %1\r")
     shell.expect("sleep 100")
     shell.expect("/dev/pts/0")
-    shell.process.wait(10)
 
 
 @pytest.mark.parametrize("end", ["exit", "detach", "kill"])
