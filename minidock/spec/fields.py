@@ -86,14 +86,16 @@ class Fields:
         return bool(value)
 
     def digest(self, key: str) -> Digest:
+        text = self.text(key, None)
         try:
-            return Digest(self.text(key, None))
+            return Digest(text)
         except BadData as error:
             raise self.error(key, f"is {error.message}") from None
 
     def diff_ids(self, key: str) -> tuple[DiffID, ...]:
+        texts = self.texts(key)
         try:
-            return tuple(DiffID(v) for v in self.texts(key))
+            return tuple(map(DiffID, texts))
         except BadData as error:
             raise self.error(key, f"holds what is {error.message}") from None
 
