@@ -2,8 +2,9 @@
 
 The surnames are those of people who found something out or built something that works:
 mathematicians, scientists, engineers, and the people behind the systems a container is made of.
-One of nearly three hundred thousand names is rarely taken; whether it is, only symlink(2) can tell, so the
-caller tries again with the number of the attempt, and from the second one on a digit is appended.
+One of nearly three hundred thousand names is rarely taken; whether it is, only symlink(2) can tell,
+so the caller tries again with the number of the attempt, and from the second one on a digit is
+appended.
 
 The lists are two texts, split when a name is asked for, and chance comes straight from the kernel:
 importing `random` would take longer than all the rest of making a name.
