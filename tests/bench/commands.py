@@ -63,8 +63,9 @@ def milliseconds_at_once(argv: Sequence[str], copies: int, *, env: Mapping[str, 
         codes = [process.wait() for process in processes]
         taken = (time.perf_counter_ns() - begin) / 1e6
         if any(codes):
-            bad = sum(1 for code in codes if code)
-            raise Failed(f"{bad} of {copies} failed: {_last_line(err)}")
+            bad = [str(code) for code in codes if code]
+            told = _last_line(err) or "no word on stderr"
+            raise Failed(f"{len(bad)} of {copies} failed (exit code {' '.join(bad)}): {told}")
     return taken
 
 
