@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,24 @@ def test_a_damaged_log_is_read_as_far_as_it_goes(
 ) -> None:
     write(container, damaged)
     assert texts(container) == expected
+
+
+def test_a_damaged_log_where_json_was_never_imported(container: Container) -> None:
+    """The parser's C half borrows its complaint from the Python half, if that is there."""
+    write(container, '{"log":"half' + line("b", 2) + '{"log"' + "\n" + "[1,\n")
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from minidock.engine.containers import Container
+from minidock.engine.logs import LogQuery, read_log
+assert "json" not in sys.modules
+container = Container("ab" * 32, "web", sys.argv[2], "", {})
+print([text for batch in read_log(container, LogQuery()) for _, _, text in batch])
+"""
+    top = str(Path(__file__).parents[2])
+    argv = [sys.executable, "-ISc", script, top, container.directory]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['b\\n']\n", "")
 
 
 def test_bytes_that_are_no_text(container: Container) -> None:
