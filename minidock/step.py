@@ -79,14 +79,30 @@ def execute(
         except BaseException as error:
             pages = f" (see {', '.join(step.see)})" if step.see else ""
             error.add_note(f"while trying to {step.describe()}{pages}")
-            undo(done, kernel, ctx)
+            undo(done, kernel, ctx, announce)
             raise
         done.append(step)
 
 
-def undo(done: Sequence[Step], kernel: Kernel, ctx: Context) -> None:
+class TakeBack(Step):
+    """What `announce` hears before a Step is undone."""
+
+    step: Step
+
+    def describe(self) -> str:
+        return f"take back, since the start has failed: {self.step.describe()}"
+
+
+def undo(
+    done: Sequence[Step],
+    kernel: Kernel,
+    ctx: Context,
+    announce: Callable[[Step], None] | None = None,
+) -> None:
     """Take steps back, last first. One that cannot be taken back does not stop the others."""
     for step in reversed(done):
+        if announce and type(step).undo is not Step.undo:
+            announce(TakeBack(step))
         try:
             step.undo(kernel, ctx)
         except OSError:

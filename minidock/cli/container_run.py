@@ -10,13 +10,12 @@ from minidock.errors import MinidockError, StartFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from minidock.cli.app import App
     from minidock.cli.parse import Parsed
     from minidock.engine.client import MonitorConnection, Outcome
     from minidock.engine.containers import Container
     from minidock.engine.run import RunOptions
+    from minidock.study.explain import Narration
 
 _UNSUPPORTED = "minidock.cli.unsupported:"
 _EXPLAIN = Flag("explain", kind="bool", help="Tell each kernel step as it happens, on stderr")
@@ -137,6 +136,8 @@ def run(args: Parsed, app: App) -> int:
     container = _create(args, app, options)
     narrate = _narrator(args, app)
     outcome = start_container(container, connection, attach=options.attach, narrate=narrate)
+    if narrate:
+        narrate.summary()
     if outcome.kind != "started":
         _write_start_error(outcome)
     if not options.attach:
@@ -173,7 +174,10 @@ def execute(args: Parsed, app: App) -> int:
         working_dir=args.text("workdir"),
         console_size=_console_size(app),
     )
-    outcome = execute_in(_find(app, name), options, connection, _narrator(args, app))
+    narrate = _narrator(args, app)
+    outcome = execute_in(_find(app, name), options, connection, narrate)
+    if narrate:
+        narrate.summary()
     if outcome.kind != "started":
         if detach:
             raise MinidockError(outcome.message)
@@ -265,7 +269,7 @@ def start_quietly(app: App, container: Container) -> None:
 def _start(
     app: App,
     container: Container,
-    narrate: Callable[[bytes], None] | None,
+    narrate: Narration | None,
     *,
     attach: bool = False,
 ) -> tuple[MonitorConnection, int]:
@@ -276,6 +280,8 @@ def _start(
         connection.close()
         return connection, 0
     outcome = start_container(container, connection, attach=attach, narrate=narrate)
+    if narrate:
+        narrate.summary()
     if outcome.kind != "started":
         _write_start_error(outcome)
     return connection, outcome.code
@@ -344,10 +350,12 @@ def _find(app: App, name: str) -> Container:
     return Containers(Paths(app.root, app.run_root)).find(name)
 
 
-def _narrator(args: Parsed, app: App) -> Callable[[bytes], None] | None:
+def _narrator(args: Parsed, app: App) -> Narration | None:
     if not args.on("explain"):
         return None
-    return lambda text: app.err(text.decode("utf-8", "replace"))
+    from minidock.study.explain import narration_for
+
+    return narration_for(app.err, app.stderr)
 
 
 def _write_start_error(outcome: Outcome) -> None:

@@ -117,7 +117,7 @@ class Mount(Step):
         try:
             # Through the descriptor: the name could lead elsewhere by now, the descriptor cannot.
             path = f"/proc/self/fd/{target}"
-            kernel.mount(self.source, path, self.kind, self.flags, self.data or None)
+            kernel.mount(self.source, path, self.kind or None, self.flags, self.data or None)
         finally:
             kernel.close(target)
 

@@ -15,9 +15,10 @@ See: pid_namespaces(7), wait(2), signal(7), credentials(7)
 from __future__ import annotations
 
 import os
+import sys
 
 from minidock.linux import signals as signal
-from minidock.linux.flags import CloseRangeFlag
+from minidock.linux.flags import CloseRangeFlag, Ioctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,23 +36,24 @@ def run_child(kernel: Kernel, ctx: Context, program: Step) -> None:
     it exits 255; PID 1 then closes its end by exiting too.
     """
     forwarded = [s for s in range(1, 32) if s not in _OURS]
-    signal.pthread_sigmask(signal.SIG_BLOCK, [*forwarded, signal.SIGCHLD])
+    kernel.rt_sigprocmask(signal.SIG_BLOCK, (*forwarded, signal.SIGCHLD))
     child = kernel.fork()
     if child == 0:
-        os.setpgid(0, 0)
-        _take_terminal()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        kernel.setpgid(0, 0)
+        _take_terminal(kernel)
+        kernel.rt_sigprocmask()
         program.apply(kernel, ctx)
         return
     kernel.close_range(3, 0xFFFFFFFF, CloseRangeFlag(0))  # the child's socket tells the rest
     _wait_and_forward(child, forwarded)
 
 
-def _take_terminal() -> None:
+def _take_terminal(kernel: Kernel) -> None:
     """Make this group the terminal's foreground group, where there is a terminal."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    kernel.rt_sigprocmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
     try:
-        os.tcsetpgrp(0, os.getpid())
+        group = os.getpid().to_bytes(4, sys.byteorder)
+        kernel.ioctl(0, Ioctl.TIOCSPGRP, group)  # tcsetpgrp(3)
     except OSError:
         return  # not a terminal
 

@@ -85,10 +85,10 @@ class OpenFlag(IntFlag):
     O_TRUNC = 0o1000
     O_APPEND = 0o2000
     O_NONBLOCK = 0o4000
-    O_DIRECTORY = os.O_DIRECTORY  # x86 and arm64 differ
-    O_NOFOLLOW = os.O_NOFOLLOW
+    O_NOFOLLOW = os.O_NOFOLLOW  # x86 and arm64 differ
     O_CLOEXEC = 0o2000000
     O_PATH = 0o10000000
+    O_DIRECTORY = os.O_DIRECTORY
 
 
 class AtFlag(IntFlag):
@@ -181,6 +181,7 @@ class Ioctl(IntEnum):
     """The requests of ioctl(2) that a container's start uses. ioctl_tty(2), netdevice(7)"""
 
     TIOCSCTTY = 0x540E
+    TIOCSPGRP = 0x5410
     TIOCSWINSZ = 0x5414
     TIOCSPTLCK = 0x40045431
     TIOCGPTN = 0x80045430

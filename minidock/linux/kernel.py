@@ -17,6 +17,7 @@ from minidock.linux import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol
 else:
     Protocol = object
@@ -31,6 +32,7 @@ class Kernel(Protocol):
     def wait4(self, pid: int) -> int: ...
     def execve(self, path: str, argv: list[str], envp: list[str]) -> None: ...
     def pidfd_open(self, pid: int) -> int: ...
+    def kill(self, pid: int, signum: int) -> None: ...
 
     def mount(
         self, source: str | None, target: str, fstype: str | None, flags: int, data: str | None
@@ -69,6 +71,7 @@ class Kernel(Protocol):
 
     def sethostname(self, name: str) -> None: ...
     def setsid(self) -> None: ...
+    def setpgid(self, pid: int, pgid: int) -> None: ...
     def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes: ...
     def socket(self, domain: int, kind: int) -> int: ...
     def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int: ...
@@ -79,7 +82,7 @@ class Kernel(Protocol):
     def setresgid(self, rgid: int, egid: int, sgid: int) -> None: ...
     def setresuid(self, ruid: int, euid: int, suid: int) -> None: ...
     def rt_sigaction(self, signum: int) -> None: ...
-    def rt_sigprocmask(self) -> None: ...
+    def rt_sigprocmask(self, how: int = ..., signals: Iterable[int] = ...) -> None: ...
     def signal_is_changed(self, signum: int) -> bool: ...
 
 
@@ -103,6 +106,7 @@ class LinuxKernel:
 
     fork = staticmethod(os.fork)
     pidfd_open = staticmethod(os.pidfd_open)
+    kill = staticmethod(os.kill)
     read = staticmethod(os.read)
     write = staticmethod(os.write)
     close = staticmethod(os.close)
@@ -117,6 +121,7 @@ class LinuxKernel:
     getcwd = staticmethod(os.getcwd)
     umask = staticmethod(os.umask)
     setsid = staticmethod(os.setsid)
+    setpgid = staticmethod(os.setpgid)
     setgroups = staticmethod(os.setgroups)
     setresgid = staticmethod(os.setresgid)
     setresuid = staticmethod(os.setresuid)
@@ -167,9 +172,9 @@ class LinuxKernel:
         """Give one signal its default action back."""
         signal.signal(signum, signal.SIG_DFL)
 
-    def rt_sigprocmask(self) -> None:
-        """Unblock every signal."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    def rt_sigprocmask(self, how: int = signal.SIG_SETMASK, signals: Iterable[int] = ()) -> None:
+        """Change which signals are blocked; without arguments, unblock every one."""
+        signal.pthread_sigmask(how, signals)
 
     def signal_is_changed(self, signum: int) -> bool:
         """Whether this process ignores or handles a signal. (32 and 33 are the C library's.)"""

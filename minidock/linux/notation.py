@@ -97,6 +97,10 @@ def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
         return "?"
     if name == "wait4":
         return str(args[0])
+    if name == "dup2":
+        return str(args[1])
+    if name == "setsid":
+        return str(os.getpid())
     if name == "umask":
         return f"{result:03o}"
     if name == "getcwd":
@@ -291,6 +295,9 @@ def _prctl(result: object, option: int, arg2: int = 0, arg3: int = 0) -> Shown:
     return _named(Prctl, option), shown
 
 
+BPF_ATTR_SIZE: dict[int, int] = {5: 24, 8: 16}  # as syscalls.bpf passes it, by command
+
+
 def _bpf(result: object, cmd: int, attr: dict[str, int | bytes]) -> Shown:
     """The members that were set; a program shows as its length."""
     words: dict[str, Callable[[Any], str]] = {
@@ -301,7 +308,7 @@ def _bpf(result: object, cmd: int, attr: dict[str, int | bytes]) -> Shown:
         "license": lambda name: quote(name.rstrip(b"\0")),
     }
     members = ", ".join(f"{k}={words.get(k, _number)(v)}" for k, v in attr.items())
-    return _named(BpfCmd, cmd), f"{{{members}}}"
+    return _named(BpfCmd, cmd), f"{{{members}}}", str(BPF_ATTR_SIZE[cmd])
 
 
 def _capset(result: object, effective: int, permitted: int, inheritable: int) -> Shown:

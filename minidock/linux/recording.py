@@ -1,10 +1,10 @@
 """Two more kernels: one that only writes down what it is asked, one that tells while it does.
 
 `TracingKernel` wraps a real kernel and reports each call after it returned: `run --explain` is a
-start with this one. `RecordingKernel` makes `minidock explain` possible, and unit tests of plans: it
-answers every call with a plausible value and touches nothing. Since Steps reach the kernel through
-no other door, what the first one tells is all that was done, and what the second one writes down is
-what would be.
+start with this one. `RecordingKernel` makes `minidock explain` possible, and unit tests of plans:
+it answers every call with a plausible value and touches nothing. Since Steps reach the kernel
+through no other door, what the first one tells is all that was done, and what the second one writes
+down is what would be.
 
 notation.py says how a call is shown.
 
@@ -64,7 +64,7 @@ class TracingKernel:
         return pid
 
     def execve(self, path: str, argv: list[str], envp: list[str]) -> None:
-        """Does not return when it succeeds, so it is told beforehand; afterwards, when it failed."""
+        """Told beforehand, since it does not return; and again when it did, that is, failed."""
         call = show_call("execve", (path, argv, envp)).but(result="")
         self._tell(call)
         try:

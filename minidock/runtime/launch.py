@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from minidock.step import Step
 
     class Observer(Protocol):
-        """Who watches a start: gives each process the kernel to use, and hears of its Steps."""
+        """Who watches a start: gives each process the kernel to use, hears of its Steps, and of
+        what happens between them (a sentence, then man pages)."""
 
         def kernel(self, process: str) -> Kernel: ...
         def announce(self, process: str) -> Callable[[Step], None] | None: ...
+        def remark(self, process: str, words: tuple[str, ...]) -> None: ...
 
 
 class Unobserved:
@@ -48,6 +50,33 @@ class Unobserved:
 
     def announce(self, process: str) -> Callable[[Step], None] | None:
         return None
+
+    def remark(self, process: str, words: tuple[str, ...]) -> None:
+        pass
+
+
+# What happens between the Steps, in the words of `--explain`.
+FORK_INTERMEDIATE = (
+    "fork a child, intermediate, since whoever makes the namespaces must not be on the host",
+    "fork(2)",
+    "clone(2)",
+)
+FORK_INIT = (
+    "fork again: a PID namespace begins with the next child, which is init, number 1 in there",
+    "fork(2)",
+    "pid_namespaces(7)",
+)
+AWAIT_INTERMEDIATE = (
+    "wait for intermediate to end, having sent init's number; the monitor now is init's parent",
+    "wait4(2)",
+    "PR_SET_CHILD_SUBREAPER(2const)",
+)
+LET_GO = (
+    "tell init, which has waited, to go on; it runs when execve has closed its end of the socket",
+    "unix(7)",
+)
+RUNS = ("see that end of the socket closed: init has become the program", "execve(2)")
+KILL_INIT = ("kill init: the start has failed", "kill(2)")
 
 
 def launch(
@@ -67,7 +96,7 @@ def launch(
     try:
         return _launch_prepared(plan, ctx, take_terminal, observer, before_program)
     except BaseException:
-        undo(plan.prepare, kernel, ctx)
+        undo(plan.prepare, kernel, ctx, announce)
         raise
 
 
@@ -80,6 +109,7 @@ def _launch_prepared(
 ) -> int:
     kernel, announce = observer.kernel("main"), observer.announce("main")
     ours, theirs = sync.channel_pair()
+    observer.remark("main", FORK_INTERMEDIATE)
     intermediate = kernel.fork()
     if intermediate == 0:
         ours.close()
@@ -88,6 +118,7 @@ def _launch_prepared(
     try:
         # What it had to say is in the socket by the time it is gone. (Init holds that socket too:
         # to wait for a message, or for its end, could be to wait for ever.)
+        observer.remark("main", AWAIT_INTERMEDIATE)
         kernel.wait4(intermediate)
         kind, text, number, _ = ours.receive(wait=False)
         if kind != sync.INIT_PID:
@@ -95,20 +126,23 @@ def _launch_prepared(
         ctx.init = number
         execute(plan.attach, kernel, ctx, announce)
         before_program(ctx.init)
+        observer.remark("main", LET_GO)
         ours.send(sync.PROCEED)
         sync.wait_for_execve(ours, take_terminal)
+        observer.remark("main", RUNS)
     except BaseException:
         if ctx.init:
-            _kill(ctx.init)
+            observer.remark("main", KILL_INIT)
+            _kill(kernel, ctx.init)
         raise
     finally:
         ours.close()
     return ctx.init
 
 
-def _kill(pid: int) -> None:
+def _kill(kernel: Kernel, pid: int) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        kernel.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
@@ -120,6 +154,7 @@ def _intermediate(
     try:
         kernel = observer.kernel("intermediate")
         execute(plan.enter, kernel, ctx, observer.announce("intermediate"))
+        observer.remark("intermediate", FORK_INIT)
         pid = kernel.fork()
         if pid == 0:
             _init(plan, ctx, channel, observer)

@@ -78,37 +78,40 @@ def test_what_is_written_on_v1() -> None:
     rules = (DeviceRule(False), DeviceRule(True, "c", 10, 229, "rwm"))
     written = [c for c in calls(plan_cgroups(spec(rules=rules), V1).prepare) if "write" in c]
     assert written[:3] == [
-        'write(3, "a") = 1',
-        'write(3, "c 10:229 rwm") = 12',
-        'write(3, "c *:* m") = 7',
+        'write(3, "a", 1)',
+        'write(3, "c 10:229 rwm", 12)',
+        'write(3, "c *:* m", 7)',
     ]
-    assert written[-1] == 'write(3, "c 136:* rwm") = 11'
+    assert written[-1] == 'write(3, "c 136:* rwm", 11)'
 
 
 def test_everything_allowed_on_v1_is_one_write() -> None:
     prepared = calls(plan_cgroups(spec(rules=(DeviceRule(True),)), V1).prepare)
     assert prepared[2:] == [
-        'open("/sys/fs/cgroup/devices/minidock/c1/devices.allow", O_WRONLY) = 3',
-        'write(3, "a") = 1',
+        'openat(AT_FDCWD, "/sys/fs/cgroup/devices/minidock/c1/devices.allow",'
+        " O_WRONLY|O_CLOEXEC) = 3",
+        'write(3, "a", 1)',
     ]
 
 
 def test_what_is_called_on_v2() -> None:
     mkdir, load, opened, attach = calls(plan_cgroups(spec(), V2).prepare)
-    assert mkdir == 'mkdir("/sys/fs/cgroup/minidock/c1", 0755) = 0'
+    assert mkdir == 'mkdir("/sys/fs/cgroup/minidock/c1", 0755)'
     assert load.startswith("bpf(BPF_PROG_LOAD, {prog_type=BPF_PROG_TYPE_CGROUP_DEVICE, insn_cnt=")
     assert load.endswith(" = 3")
-    assert opened == 'open("/sys/fs/cgroup/minidock/c1", O_RDONLY|O_DIRECTORY) = 4'
+    assert opened == (
+        'openat(AT_FDCWD, "/sys/fs/cgroup/minidock/c1", O_RDONLY|O_CLOEXEC|O_DIRECTORY) = 4'
+    )
     assert attach == (
         "bpf(BPF_PROG_ATTACH, {target_fd=4, attach_bpf_fd=3, attach_type=BPF_CGROUP_DEVICE,"
-        " attach_flags=BPF_F_ALLOW_MULTI}) = 0"
+        " attach_flags=BPF_F_ALLOW_MULTI}, 16)"
     )
 
 
 def test_a_child_joins_by_writing_0() -> None:
     assert calls(plan_cgroups(spec(), V2).join) == [
-        'open("/sys/fs/cgroup/minidock/c1/cgroup.procs", O_WRONLY) = 3',
-        'write(3, "0") = 1',
+        'openat(AT_FDCWD, "/sys/fs/cgroup/minidock/c1/cgroup.procs", O_WRONLY|O_CLOEXEC) = 3',
+        'write(3, "0", 1)',
     ]
 
 

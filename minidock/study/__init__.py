@@ -1,0 +1,1 @@
+"""Looking at containers from outside: what is done, what would be done, and why."""
