@@ -59,12 +59,14 @@ def plan_removal(
     name: str,
     reference: str,
     force: bool,
+    prune: bool = True,
 ) -> Removal:
     """`name` is what the user typed and `reference` the familiar name that is, empty for an id.
+    Without `prune` parents stay that nothing needs any more.
 
     Raises `Conflict`.
     """
-    plan = _Plan(images, uses, used_chains, force)
+    plan = _Plan(images, uses, used_chains, prune=prune)
     if not reference:
         if len(image.references) <= 1:
             plan.check(image, force=force, names_matter=False)
@@ -90,7 +92,8 @@ class _Plan:
         images: Sequence[StoredImage],
         uses: Sequence[ImageUse],
         used_chains: frozenset[ChainID],
-        force: bool,
+        *,
+        prune: bool,
     ) -> None:
         self.lines: list[str] = []
         self.untagged: set[str] = set()
@@ -98,6 +101,7 @@ class _Plan:
         self._images = {image.id: image for image in images}
         self._uses = uses
         self._used_chains = used_chains
+        self._prune = prune
 
     def names(self, image: StoredImage) -> list[str]:
         """The names the image still has."""
@@ -153,7 +157,7 @@ class _Plan:
             if chain in gone:
                 self.lines.append(f"Deleted: {chain}")
         parent = next((i for i in self._images.values() if i.id == image.parent), None)
-        if parent:
+        if parent and self._prune:
             self.delete(parent, force=False, quiet=True)
 
     def _chains(self) -> set[ChainID]:
@@ -178,6 +182,7 @@ def remove_image(
     used_by: Callable[[], Sequence[ImageUse]],
     *,
     force: bool,
+    prune: bool = True,
 ) -> list[str]:
     """Plan and do it under the lock of index.json, then sweep. Returns the lines for the user.
 
@@ -203,6 +208,7 @@ def remove_image(
             name=name,
             reference=_as_reference(found, name),
             force=force,
+            prune=prune,
         )
         lines.extend(plan.lines)
         return tidy([e for entry in entries if (e := _after(layout.blobs, entry, plan))])

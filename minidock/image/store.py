@@ -253,16 +253,21 @@ class ImageStore:
     # ── removing ─────────────────────────────────────────────────────────────────────────────
 
     def remove(
-        self, name: str, *, force: bool = False, used_by: Callable[[], Sequence[ImageUse]]
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        prune: bool = True,
+        used_by: Callable[[], Sequence[ImageUse]],
     ) -> list[str]:
         """Take away a name, or an image: the lines `Untagged: …` and `Deleted: …` of `rmi`.
 
-        `used_by()` gives what all containers need. Raises `NotFound`, `Conflict` in Docker's
-        words; then nothing has changed.
+        `used_by()` gives what all containers need. Without `prune` parents stay that nothing needs
+        any more. Raises `NotFound`, `Conflict` in Docker's words; then nothing has changed.
         """
         from minidock.image.removal import remove_image
 
-        return remove_image(self._layout, self._snapshots, name, used_by, force=force)
+        return remove_image(self._layout, self._snapshots, name, used_by, force=force, prune=prune)
 
     def sweep(self, used_by: Callable[[], Sequence[ImageUse]]) -> bool:
         """Remove what neither images nor containers need. False if somebody is writing."""
