@@ -121,6 +121,7 @@ def read_bounded(kernel: Kernel, path: str) -> bytes:
 def find_identity(wanted: str, passwd: bytes, group: bytes) -> Identity:
     """Resolve `user[:group]` as Docker does. Raises `StartFailed` in Docker's words."""
     user, _, group_name = wanted.partition(":")
+    user = user or "0"  # nobody said, so root, even in an image without /etc/passwd
     entry = _find_user(user, passwd)
     if entry is None:
         uid = _number(user)
@@ -157,15 +158,14 @@ def _number(text: str) -> int | None:
 
 
 def _find_user(user: str, passwd: bytes) -> Identity | None:
-    wanted = user or "0"
-    number = _number(wanted)
+    number = _number(user)
     for fields in _lines(passwd):
         if len(fields) < 4:
             continue
         uid, gid = _entry_number(fields[2]), _entry_number(fields[3])
         if uid is None or gid is None:
             continue
-        if fields[0] == wanted or uid == number:
+        if fields[0] == user or uid == number:
             home = fields[5] if len(fields) > 5 and fields[5] else "/"
             return Identity(uid, gid, (), home)
     return None

@@ -50,6 +50,13 @@ def test_what_is_refused(wanted: str, words: str) -> None:
     assert caught.value.exit_code == 125
 
 
+@pytest.mark.parametrize("passwd", [b"", b"www:x:33:33::/var/www:/bin/sh\n"])
+def test_root_needs_no_entry(passwd: bytes) -> None:
+    for nobody_said in ("", "0"):
+        found = find_identity(nobody_said, passwd, b"")
+        assert (found.uid, found.gid, found.groups, found.home) == (0, 0, (0,), "/")
+
+
 def test_entries_out_of_range_are_no_entries() -> None:
     passwd = b"evil:x:4294967296:0::/:/bin/sh\n"
     with pytest.raises(StartFailed):
