@@ -286,7 +286,13 @@ def _ago(since: int) -> str:
 def _formatted(form: str, lines: list[_Line], *, with_size: bool) -> str:
     """What `--format` asks for. Raises `TemplateError`."""
     from minidock.cli.template import Fields, format_rows
+    from minidock.cli.template_run import Template
 
+    kind = "*formatter.ContainerContext"
+    parse_words, run_words = "failed to parse template: ", "failed to execute template: "
+    # Tried on nothing first: a wrong field is an error in an empty list, too.
+    nothing = {**dict.fromkeys(_HEADERS, ""), "Label": lambda name: ""}
+    Template(form, parse_words=parse_words, run_words=run_words).execute(Fields(kind, nothing))
     if form == "raw":
         form = _RAW + ("size: {{.Size}}\n" if with_size else "")
     rows = []
@@ -295,12 +301,8 @@ def _formatted(form: str, lines: list[_Line], *, with_size: bool) -> str:
         values["Label"] = lambda name, line=line: line.Label(name)
         if form == "json" and not with_size:
             values["Size"] = "0B"  # as Docker says where nobody asked for sizes
-        rows.append(Fields("*formatter.ContainerContext", values))
-    words = {
-        "parse_words": "failed to parse template: ",
-        "run_words": "failed to execute template: ",
-    }
-    return format_rows(form, rows, _HEADERS, **words)
+        rows.append(Fields(kind, values))
+    return format_rows(form, rows, _HEADERS, parse_words=parse_words, run_words=run_words)
 
 
 # ── logs ──
