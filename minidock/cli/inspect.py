@@ -9,7 +9,7 @@ See: docker/cli cli/command/inspect/inspector.go, cli/command/system/inspect.go
 
 from __future__ import annotations
 
-from minidock.cli.command import ClientError, Command, Flag
+from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.errors import InvalidInput, MinidockError, NotFound
 
 TYPE_CHECKING = False
@@ -71,6 +71,7 @@ _ALL_TYPES = (
     "config", "container", "image", "network", "node", "plugin", "secret", "service", "task",
     "volume",
 )  # fmt: skip
+_BAD_TEMPLATE = 64
 
 
 def inspect_any(args: Parsed, app: App) -> int:
@@ -165,9 +166,7 @@ def _inspect(args: Parsed, app: App, find: Callable[[str], Document]) -> int:
     """Look everything up, print what was found, then what was not."""
     form = args.text("format")
     if form:
-        from minidock.cli.template import format_documents
-
-        format_documents(form, [])  # one that cannot be read is refused before anything is done
+        _check_template(form)
     documents: list[Document] = []
     errors: list[MinidockError] = []
     lines = ""
@@ -181,6 +180,8 @@ def _inspect(args: Parsed, app: App, find: Callable[[str], Document]) -> int:
     if not form:
         app.out(to_indented_json(documents) + "\n")
     elif form == "json":
+        from minidock.cli.template import format_documents
+
         app.out(format_documents(form, documents))
     else:
         app.out(lines or "\n")
@@ -196,6 +197,17 @@ def _line(form: str, document: Document) -> str:
     from minidock.cli.template import format_documents
 
     return format_documents(form, [document])
+
+
+def _check_template(form: str) -> None:
+    """A template that cannot be read is refused before anything is looked up."""
+    from minidock.cli.template import format_documents
+    from minidock.cli.template_tokens import TemplateError
+
+    try:
+        format_documents(form, [])
+    except TemplateError as error:
+        raise UsageError(f"{error.message}\n", _BAD_TEMPLATE) from None
 
 
 def to_indented_json(value: object, indent: str = "\n") -> str:
