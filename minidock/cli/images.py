@@ -26,9 +26,8 @@ IMPORT_UNSUPPORTED = (
 IMPORT = Command(
     help="Import the contents from a tarball to create a filesystem image",
     run=_MODULE + "import_",
-    args="file|- [REPOSITORY[:TAG]]",
+    args="file|URL|- [REPOSITORY[:TAG]]",
     least=1,
-    most=2,
     flags=(_CHANGE, Flag("message", "m", help="Set commit message for imported image")),
     unsupported=_MODULE + "IMPORT_UNSUPPORTED",
     examples=(

@@ -88,6 +88,10 @@ class Container(Record):
         begun = str(started.get("StartedAt", ZERO))
         pid, ticks = int(started.get("Pid", 0)), int(started.get("StartTime", 0))
         if started.get("BootId") == boot_id() and ticks and start_time(pid) == ticks:
+            if os.path.exists(f"{self.directory}/freezing"):
+                from minidock.engine.pause import thaw_abandoned
+
+                thaw_abandoned(self)  # a killed commit may have left it frozen
             paused = os.path.exists(f"{self.run_dir}/paused")
             return State(
                 "paused" if paused else "running",

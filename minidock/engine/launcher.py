@@ -66,6 +66,7 @@ class _Start:
         self._monitor = monitor
         self._order = order
         self._directory = order.directory
+        self._ran_before = os.path.exists(f"{order.directory}/started.json")
         self._narration = fds.pop() if "e" in order else -1
         self._stdio = (fds[0], fds[0], fds[0]) if "t" in order else (fds[0], fds[1], fds[2])
 
@@ -99,7 +100,16 @@ class _Start:
         if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
             write_json(f"{self._directory}/exited.json", record)
+            self._forget_start()
         self._channel.send(FAILED, message, code)
+
+    def _forget_start(self) -> None:
+        """A container whose program never ran is still what it was: only created."""
+        if not self._ran_before:
+            try:
+                os.unlink(f"{self._directory}/started.json")
+            except FileNotFoundError:
+                pass
 
     def _report(self, pid: int, cgroups: str) -> None:
         """Hand init over to the monitor. Without one nobody would hold its streams or learn of its
