@@ -9,7 +9,7 @@ See: docker/cli cli/command/inspect/inspector.go, cli/command/system/inspect.go
 
 from __future__ import annotations
 
-from minidock.cli.command import ClientError, Command, Flag, UsageError
+from minidock.cli.command import ClientError, Command, Flag, Unsupported, UsageError
 from minidock.errors import InvalidInput, MinidockError, NotFound
 
 TYPE_CHECKING = False
@@ -58,12 +58,14 @@ CONTAINER = Command(
     flags=(_FORMAT, Flag("size", "s", "bool", help="Display total file sizes")),
     examples=("minidock container inspect -s web",),
 )
+IMAGE_UNSUPPORTED = (Unsupported("platform", "", "images here are for this machine"),)
 IMAGE = Command(
     help="Display detailed information on one or more images",
     run=_MODULE + "inspect_images",
     args="IMAGE [IMAGE...]",
     least=1,
     flags=(_FORMAT,),
+    unsupported=_MODULE + "IMAGE_UNSUPPORTED",
     examples=("minidock image inspect -f '{{.Config.Cmd}}' ubuntu",),
 )
 
