@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     """stream ("stdout" or "stderr"), time, text"""
 
 _CHUNK = 256 << 10
-_MAX_LINE = 64 << 20  # nothing that we wrote is as long; do not collect a damaged file in memory
+_MAX_LINE = 1 << 20  # nothing that we wrote is as long; do not collect a damaged file in memory
 _BEGINNING = b'{"log":'
 _LOOK_AGAIN = 50  # milliseconds
 

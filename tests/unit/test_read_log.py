@@ -95,6 +95,7 @@ def test_spans(container: Container) -> None:
         (line("a", 1) + '{"log":"half', ["a"]),
         (line("a", 1) + '{"log":"half' + line("b", 2), ["a", "b"]),
         (line("a", 1) + "\0" * 5000 + line("b", 2), ["a", "b"]),
+        (line("a", 1) + "\0" * (3 << 20) + "\n" + line("b", 2), ["a", "b"]),
         (line("a", 1) + "\n\n[]\n{}\nnull\n7\n" + line("b", 2), ["a", "b"]),
         (line("a", 1) + '{"log":7,"stream":"stdout","time":"x"}\n' + line("b", 2), ["a", "b"]),
         (line("a", 1) + "[" * 100_000 + "\n" + line("b", 2), ["a", "b"]),
