@@ -17,6 +17,7 @@ from minidock.cli.template_tokens import TemplateError as TemplateError
 from minidock.cli.template_tokens import Token, parse_error, tokens
 from minidock.record import Record
 
+_MAX_DEPTH = 100  # parentheses and branches in each other
 _NOT_TAKEN = ("define", "template", "block")
 
 
@@ -139,6 +140,7 @@ class Parser:
         self.at = 0
         self.variables = ["$"]
         self.ranges = 0
+        self.depth = 0
 
     def peek(self) -> Token:
         """The next token, spaces included."""
@@ -208,6 +210,7 @@ class Parser:
 
     def branch(self, word: Token) -> Branch:
         """`if`, `with` or `range`, with all its `else`s, up to its `end`."""
+        self.deeper(word)
         known = len(self.variables)
         kind = word.text
         pipe = self.pipeline(kind, "}}")
@@ -219,8 +222,7 @@ class Parser:
             again = self.skip_space()
             if kind in ("if", "with") and again.kind == "keyword" and again.text == kind:
                 otherwise = (self.branch(self.next()),)  # takes the one `end` for both
-                del self.variables[known:]
-                return Branch(word.pos, kind, pipe, body, otherwise)
+                return self.leave(known, Branch(word.pos, kind, pipe, body, otherwise))
             self.close("else")
             otherwise, end = self.items()
         if end.kind == "eof":
@@ -228,8 +230,19 @@ class Parser:
         if end.text != "end":
             raise self.error(f"expected end; found {{{{{end.text}}}}}", end)
         self.close("end")
+        return self.leave(known, Branch(word.pos, kind, pipe, body, otherwise))
+
+    def leave(self, known: int, branch: Branch) -> Branch:
+        """Forget what was declared in a branch."""
         del self.variables[known:]
-        return Branch(word.pos, kind, pipe, body, otherwise)
+        self.depth -= 1
+        return branch
+
+    def deeper(self, token: Token) -> None:
+        """Count nesting: Python's own stack is no place to find out that it is too deep."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self.error("max expression depth exceeded", token)
 
     def close(self, where: str) -> None:
         """Take `}}`."""
@@ -339,5 +352,8 @@ class Parser:
         if token.kind == "keyword" and text in ("true", "false", "nil"):
             return Literal(pos, {"true": True, "false": False, "nil": None}[text], text)
         if token.kind == "(":
-            return self.pipeline("parenthesized pipeline", ")")
+            self.deeper(token)
+            pipe = self.pipeline("parenthesized pipeline", ")")
+            self.depth -= 1
+            return pipe
         raise self.unexpected(token, "command")
