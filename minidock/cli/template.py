@@ -38,7 +38,13 @@ INSPECT = Shape(
         "Layers", "Links", "Mounts", "OnBuild", "RepoDigests", "RepoTags", "SecurityOpt", "Shell",
         "VolumesFrom",
     )),
-    optional=frozenset(("Health", "Healthcheck", "SizeRw", "SizeRootFs", "GraphDriver")),
+    optional={
+        "Annotations": None, "ArgsEscaped": False, "ExposedPorts": None, "GraphDriver": None,
+        "Health": None, "Healthcheck": None, "Init": None, "MacAddress": "", "Mounts": None,
+        "NetworkDisabled": False, "OsVersion": "", "Shell": None, "SizeRootFs": None,
+        "SizeRw": None, "StopSignal": "", "StopTimeout": None, "StorageOpt": None,
+        "Sysctls": None, "Tmpfs": None, "Variant": "",
+    },
 )  # fmt: skip
 """Docker's documents for containers and images."""
 

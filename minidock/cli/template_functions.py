@@ -83,11 +83,20 @@ def _float(value: float) -> str:
     return repr(value)
 
 
+class Row(dict[str, object]):
+    """A whole line of a list as one value."""
+
+
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
 def to_json(value: object) -> str:
-    """encoding/json without HTML escapes, on one line."""
+    """encoding/json on one line, without HTML escapes; but with them for a `Row`, which in Docker
+    writes itself and forgets to turn them off."""
     from json import dumps
 
-    return dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    text = dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_HTML) if isinstance(value, Row) else text
 
 
 def _plain(value: object) -> object:

@@ -18,6 +18,7 @@ from minidock.cli.template_functions import (
     GoMap,
     NilList,
     NoValue,
+    Row,
     is_true,
     show,
     type_name,
@@ -60,13 +61,13 @@ class Fields(Record):
     type_name: str
     values: Mapping[str, object]
 
-    def plain(self) -> dict[str, object]:
+    def plain(self) -> Row:
         """What `json` prints: every field that needs no argument, sorted."""
-        return {
-            name: value() if callable(value) else value
+        return Row(
+            (name, value() if callable(value) else value)
             for name, value in sorted(self.values.items())
             if not (callable(value) and _arguments(value))
-        }
+        )
 
 
 def _arguments(function: Any) -> int:
@@ -79,12 +80,13 @@ class Shape(Record):
     """What is known about a document besides its JSON, by the names of keys.
 
     `maps`: objects that are maps, and what `index` gives for a key they do not have.
-    `lists`: nulls that are empty lists. `optional`: keys that may be absent.
+    `lists`: nulls that are empty lists. `optional`: keys that may be
+    absent, and what they are then.
     """
 
     maps: Mapping[str, object]
     lists: frozenset[str]
-    optional: frozenset[str]
+    optional: Mapping[str, object]
 
 
 def marked(value: object, shape: Shape, name: str = "") -> object:
@@ -290,9 +292,12 @@ class _Run:
         elif isinstance(value, GoMap):
             found = value.get(name, NoValue())
         elif isinstance(value, dict):
-            if name not in value and not (last and shape and name in shape.optional):
+            if name in value:
+                found = value[name]
+            elif last and shape and name in shape.optional:
+                found = marked(shape.optional[name], shape, name)
+            else:
                 raise self.error(node, f'map has no entry for key "{name}"')
-            found = value.get(name)
         elif value is None or isinstance(value, NoValue):
             raise self.error(node, f"nil pointer evaluating interface {{}}.{name}")
         else:
