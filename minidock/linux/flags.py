@@ -95,10 +95,10 @@ class AtFlag(IntFlag):
     """The AT_ family, and what open_tree(2) adds to it."""
 
     OPEN_TREE_CLONE = 1
+    OPEN_TREE_CLOEXEC = 0o2000000
     AT_SYMLINK_NOFOLLOW = 0x100
     AT_EMPTY_PATH = 0x1000
     AT_RECURSIVE = 0x8000
-    OPEN_TREE_CLOEXEC = 0o2000000
 
 
 class MoveMountFlag(IntFlag):

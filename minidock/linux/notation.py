@@ -204,10 +204,11 @@ def _stat(about: Any) -> str:
     return f"{{st_mode={_mode(about.st_mode)}, st_size={about.st_size}, ...}}"
 
 
+_ALIASES = ("SIGCLD", "SIGPOLL", "SIG_DFL", "SIG_IGN", "SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK")
 _SIGNALS = {
     value: name
     for name, value in vars(signals).items()
-    if name.startswith("SIG") and "_" not in name and isinstance(value, int)
+    if name.startswith("SIG") and name not in _ALIASES and isinstance(value, int)
 }
 
 

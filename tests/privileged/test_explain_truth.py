@@ -1,0 +1,264 @@
+"""`--explain` tells the truth: what strace(1) saw of a start, and what the start told of itself,
+are the same calls with the same arguments and results, in the same order, process by process.
+
+Everything that strace saw counts, but for what is listed here with a reason. The lists are short on
+purpose: a call that is on none of them and was not told fails the test, and so does one that was
+told and not made.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+
+# Calls that change nothing, by name.
+ONLY_ASK = {
+    "read", "pread64", "newfstatat", "fstat", "lseek", "getdents64", "readlink", "readlinkat",
+    "getcwd", "getpid", "getppid", "gettid", "uname", "access", "getrandom", "pidfd_open",
+    "clock_nanosleep",
+}  # fmt: skip
+MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"}  # the interpreter's own
+PROCESS_START = {"set_robust_list"}  # what fork(3) of the C library does in every child
+END = {"exit_group", "exit"}  # the process is gone, and says nothing more
+SYNC = {"sendmsg", "recvmsg", "socketpair"}  # the conversation that runtime/sync.py draws
+UNTOLD = ONLY_ASK | MEMORY | PROCESS_START | END | SYNC
+
+
+class Call(NamedTuple):
+    name: str
+    arguments: str
+    result: str
+
+
+# ── what strace saw ──
+
+_LINE = re.compile(r"^(\d+) +(.*)$")
+_CALL = re.compile(r"^(\w+)\((.*)\) += (.*)$")
+_OTHER_NAMESPACE = re.compile(r" /\* \d+ in strace's PID NS \*/")
+
+
+def strace_calls(text: str) -> dict[int, list[Call]]:
+    """Calls by process, each where it began."""
+    found: dict[int, list[Call]] = {}
+    begun: dict[int, str] = {}
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        assert match, line
+        pid, rest = int(match[1]), match[2]
+        if rest.startswith(("+++", "---")):
+            continue
+        if rest.endswith(" <unfinished ...>"):
+            begun[pid] = rest.removesuffix(" <unfinished ...>")
+            continue
+        resumed = re.match(r"<\.\.\. \w+ resumed>(.*)$", rest)
+        if resumed:
+            rest = begun.pop(pid) + resumed[1]
+        call = _CALL.match(rest)
+        assert call, rest
+        found.setdefault(pid, []).append(Call(*call.groups()))
+    for pid, rest in begun.items():  # the process ended in it
+        name, _, arguments = rest.partition("(")
+        found.setdefault(pid, []).append(Call(name, arguments, "?"))
+    return found
+
+
+def processes(calls: dict[int, list[Call]]) -> dict[str, int]:
+    """Which is main, intermediate, init, and, with `--init`, the child of init."""
+
+    def enters(call: Call) -> bool:
+        return call.name == "setns" or (call.name == "unshare" and "NEWPID" in call.arguments)
+
+    (intermediate,) = (pid for pid, made in calls.items() if any(map(enters, made)))
+    parent = {
+        _pid(call.result): pid
+        for pid, made in calls.items()
+        for call in made
+        if call.name == "clone"
+    }
+    (init,) = (child for child, pid in parent.items() if pid == intermediate)
+    found = {"main": parent[intermediate], "intermediate": intermediate, "init": init}
+    for child, pid in parent.items():
+        if pid == init and child != init:
+            found["child of init"] = child
+            break
+    return found
+
+
+def _pid(result: str) -> int:
+    other = re.search(r"/\* (\d+) in strace's PID NS \*/", result)
+    return int(other[1] if other else result.split()[0])
+
+
+def changes(made: list[Call], process: str, home: Path, sync: set[str]) -> list[Call]:
+    """The calls that change something, up to the one that makes it another program.
+
+    `sync` are the descriptors of the processes' conversation; main opens them.
+    """
+    if process == "main":
+        # Before its order has come it is an interpreter getting ready, for no container yet.
+        names = [call.name for call in made]
+        made = made[names.index("recvmsg") :]
+    kept = []
+    records, asked = set[str](), set[str]()
+    sync = set(sync)
+    for call in made:
+        first = call.arguments.partition(",")[0]
+        if call.name == "socketpair":
+            sync |= set(channel(call))
+        elif call.name == "recvmsg":
+            sync |= set(re.findall(r"cmsg_data=\[(\d+)\]", call.arguments))  # passed on by main
+        elif call.name == "close_range" and call.arguments.endswith(", 0"):
+            return [*kept, call]  # `--init`: what PID 1 does from here on is no start any more
+        elif call.name == "execve" and call.result == "0":
+            return [*kept, call]
+        elif process == "main" and is_record(call, home):
+            records.add(call.result)
+        elif call.name in ("write", "fsync") and first in records:
+            pass
+        elif call.name == "write" and re.match(r'\d+, "\[\\"', call.arguments):
+            pass  # the narration itself
+        elif call.name == "ioctl" and "TCGETS" in call.arguments:
+            pass  # Python asks whether what it opens is a terminal
+        elif call.name == "fcntl" and "F_SETLKW" in call.arguments:
+            pass  # its lines in order, see runtime/narrate.py
+        elif call.name == "openat" and process == "main" and reads_host(call):
+            asked.add(call.result)  # facts of the host, modules of ours
+        elif call.name == "close" and first in sync | records | asked:
+            for numbers in (sync, records, asked):
+                numbers.discard(first)  # the number may come again, for something else
+        elif call.name not in UNTOLD:
+            kept.append(call)
+    return kept
+
+
+def channel(socketpair: Call) -> list[str]:
+    """Main's end, and that of the others."""
+    return re.findall(r"\d+", socketpair.arguments.partition("[")[2])
+
+
+def is_record(call: Call, home: Path) -> bool:
+    """The engine's records, such as started.json, and the compiled modules that Python keeps, are
+    no part of any container."""
+    if call.name not in ("openat", "rename", "unlink", "mkdir"):
+        return False
+    return f'"{home}/' in call.arguments or "/__pycache__" in call.arguments
+
+
+def reads_host(call: Call) -> bool:
+    return "O_RDONLY" in call.arguments and "O_CREAT" not in call.arguments
+
+
+# ── what was told ──
+
+
+def told_calls(text: str) -> dict[str, list[Call]]:
+    """The calls in an explanation, by process."""
+    from minidock.study.explain import HEADINGS
+
+    names = {heading: process for process, heading in HEADINGS.items()}
+    found: dict[str, list[str]] = {}
+    process = ""
+    for line in text.splitlines():
+        line = re.sub(r" {2,}[\d.]+ [µm]s$", "", line)
+        if line in names:
+            process = names[line]
+            found.setdefault(process, [])
+        elif re.match(r" {10}\S", line):
+            before = found[process].pop()
+            joint = "" if before.endswith("|") else " "
+            found[process].append((before + joint + line.strip()).replace('" "', ""))
+        elif re.match(r" {6}[^ (]", line):
+            found[process].append(line.strip())
+    return {process: [_told(line) for line in lines] for process, lines in found.items()}
+
+
+def _told(line: str) -> Call:
+    match = re.match(r"(\w+)\((.*)\) = (.*)$", line) or re.match(r"(\w+)\((.*)\)()$", line)
+    assert match, line
+    return Call(match[1], match[2], match[3])
+
+
+# ── the comparison ──
+
+
+def normal(call: Call) -> str:
+    """Without addresses and what else strace shows and nobody can act on."""
+    name, arguments, result = call
+    arguments = _OTHER_NAMESPACE.sub("", arguments)
+    result = _OTHER_NAMESPACE.sub("", result)
+    arguments = re.sub(r"0x7f[0-9a-f]+", "…", arguments)
+    if name == "rt_sigaction":  # the former action
+        arguments = re.sub(r"\}, (\{.*\}|NULL), 8$", "}, {…}, 8", arguments)
+    if name == "rt_sigprocmask":
+        arguments = re.sub(r"\], (\[.*\]|NULL), 8$", "], […], 8", arguments)
+    # strace 6.1 has only a number for the flags of this open
+    arguments = arguments.replace("TIOCGPTPEER, 0x80102", "TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC")
+    if name in ("execve", "close_range"):  # told before they are made
+        result = ""
+    return f"{name}({arguments}) = {result}"
+
+
+def compare(minidock: Any, tmp_path: Path, *command: str) -> dict[str, list[str]]:
+    """Run a command under strace, and let both sides tell. Returns what both say."""
+    record = tmp_path / "strace"
+    prefix = ["strace", "-f", "-v", "-s", "65536", "-a", "1", "--decode-pids=pidns", "-o"]
+    argv = minidock.argv
+    minidock.argv = [*prefix, str(record), *argv]
+    try:
+        done = minidock(*command, timeout=120)
+    finally:
+        minidock.argv = argv
+    assert done.returncode == 0, done.stderr
+    calls = strace_calls(record.read_text())
+    who = processes(calls)
+    told = told_calls(done.stderr)
+    assert set(told) == set(who)
+    ours, theirs = channel([c for c in calls[who["main"]] if c.name == "socketpair"][-1])
+    inherited = {"main": set[str](), "intermediate": {ours, theirs}}
+    agreed = {}
+    for process, pid in who.items():
+        opened = inherited.get(process, {theirs})
+        seen = [normal(call) for call in changes(calls[pid], process, minidock.root, opened)]
+        said = [normal(call) for call in told[process] if call.name not in UNTOLD]
+        assert said == seen, f"{process} told (left) is not what strace saw (right)"
+        agreed[process] = said
+    return agreed
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["-t"],
+        ["-i"],
+        ["-u", "www-data"],
+        ["-u", "1234:5678"],
+        ["-w", "/new/directory"],
+        ["--read-only"],
+        ["--init"],
+        ["--init", "-t"],
+        ["--network", "host"],
+    ],
+    ids=" ".join,
+)
+def test_run(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
+    base = [] if "--network" in flags else ["--network", "none"]
+    agreed = compare(
+        minidock, tmp_path, "run", "--explain", "--rm", *base, *flags, "busybox", "true"
+    )
+    last = "child of init" if "--init" in flags else "init"
+    assert agreed[last][-1].startswith('execve("/bin/true", ["true"], ')
+    assert any(call.startswith("pivot_root(") for call in agreed["init"])
+    assert any(call.startswith("unshare(CLONE_NEWNS") for call in agreed["intermediate"])
+
+
+@pytest.mark.parametrize("flags", [[], ["-t"], ["-u", "33"], ["-w", "/var"]], ids=" ".join)
+def test_exec(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
+    name = minidock.ok("run", "-d", "busybox", "sleep", "60").strip()
+    agreed = compare(minidock, tmp_path, "exec", "--explain", *flags, name, "true")
+    assert any(call.startswith("setns(") for call in agreed["intermediate"])
+    assert agreed["init"][-1].startswith('execve("/bin/true", ["true"], ')
