@@ -4,7 +4,8 @@ click is the command line library of this project, but importing it takes 36 ms,
 `minidock ps` takes less. So it comes in where a person reads, and a millisecond is nothing:
 `--help` and the Tab key. The commands that click gets are made from the rows of `command.py`,
 one by one as click asks for them; a test parses a list of command lines with click and with
-`parse.py` and wants the same answer, which keeps the two from drifting apart.
+`parse.py` and wants the same answer, which keeps the two from drifting apart. What click cannot
+read of pflag's dialect (`--rm=false`, `-e=A=1`) it never has to: it completes what comes next.
 
 The pages have the layout of Docker's own (cobra's), line breaks included, and one section more:
 `Examples:`.
@@ -21,18 +22,14 @@ import click
 
 from minidock.cli.command import Command, Flag
 from minidock.cli.main import GROUP, ROOT
-from minidock.cli.parse import parse_bool, parse_int
+from minidock.cli.parse import parse_int
 from minidock.cli.registry import COMMON, GROUPS, NAMES, TREE, load
 
 _COMMON_WIDTH = 11  # cobra's minNamePadding
 
 
-def _bool(value: bool | str) -> bool:
-    """pflag's bool values: click's own would also take `yes` and `on`."""
-    return value if isinstance(value, bool) else parse_bool(value)
-
-
 def _int(value: int | str) -> int:
+    """strconv.ParseInt's notations."""
     return value if isinstance(value, int) else parse_int(value)
 
 
@@ -40,10 +37,9 @@ class TableCommand(click.Command):
     """A row of the tables as click sees it; its help page is Docker's."""
 
     def __init__(self, path: str, row: Command) -> None:
-        names = [("--" + flag.long, flag) for flag in row.flags]
-        params: list[click.Parameter] = [_option(flag) for _, flag in names]
+        params: list[click.Parameter] = [_option(flag) for flag in row.flags]
         params.append(click.Argument(["positionals"], nargs=-1, type=click.UNPROCESSED))
-        super().__init__(path.split()[-1], params=params, help=row.help, add_help_option=True)
+        super().__init__(path.split()[-1], params=params, help=row.help)
         self.allow_interspersed_args = row.interspersed
         self.path = path
         self.row = row
@@ -58,12 +54,9 @@ def _option(flag: Flag) -> click.Option:
     if flag.short:
         names.insert(0, f"-{flag.short}")
     if flag.kind == "bool":
-        # click has no `--rm=false` for a flag that needs no value, except through flag_value.
-        return click.Option(
-            names, is_flag=False, flag_value="true", type=_bool, default=bool(flag.default)
-        )
+        return click.Option(names, is_flag=True, default=bool(flag.default), hidden=flag.hidden)
     if flag.kind == "list":
-        return click.Option(names, multiple=True, type=click.STRING)
+        return click.Option(names, multiple=True, type=click.STRING, hidden=flag.hidden)
     kind = _int if flag.kind == "int" else click.STRING
     return click.Option(names, type=kind, default=flag.default, hidden=flag.hidden)
 
