@@ -86,7 +86,7 @@ def dispatch(app: App, argv: list[str], environ: os._Environ[str] | dict[str, st
         return _show_help(app, words[1:])
     found = find(words)
     if found is None:
-        return _no_such_command(app, words)
+        return _no_such_command(app, ["--help"] if options.on("help") else words)
     path, target, rest = found
     if options.on("help"):
         rest = ["--help"]
@@ -143,8 +143,9 @@ def _no_such_command(app: App, words: list[str]) -> int:
     group = words[0] if words[0] in GROUPS else ""
     if group:
         parsed = parse(GROUP, group, words[1:])  # refuses flags: a group has none
-        if parsed.on("help") or not parsed.positionals:
-            return _show_help(app, [group], to_stderr=not parsed.on("help"))
+        wanted = parsed.on("help") or "--help" in parsed.positionals
+        if wanted or not parsed.positionals:
+            return _show_help(app, [group], to_stderr=not wanted)
         raise bad_usage(parsed, _unknown_command(f"{group} {parsed.positionals[0]}"), exit_code=1)
     if "--help" in words:
         return _show_help(app, [])

@@ -116,6 +116,7 @@ def test_an_unknown_command_of_a_group(shell: Shell) -> None:
         "minidock: unknown command: minidock container foo\n\nUsage:  minidock container\n\n"
         "Run 'minidock container --help' for more information\n",
     )
+    assert shell("container", "foo", "--help")[1].startswith("Usage:  minidock container COMMAND")
     code, _, err = shell("container", "--foo", "plain")
     assert (code, err.splitlines()[0]) == (125, "unknown flag: --foo")
 
@@ -124,7 +125,7 @@ def test_no_command_prints_help_on_stderr_and_asking_for_it_on_stdout(shell: She
     code, out, page = shell()
     assert (code, out) == (0, "")
     assert page.startswith("Usage:  minidock [OPTIONS] COMMAND\n")
-    for argv in (["--help"], ["-h"], ["help"], ["foo", "--help"]):
+    for argv in (["--help"], ["-h"], ["help"], ["foo", "--help"], ["--help", "foo"]):
         code, out, _ = shell(*argv)
         assert (code, out) == (0, page), argv
 
