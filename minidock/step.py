@@ -59,6 +59,16 @@ class Step(Record):
         """Nothing to take back, unless a Step says otherwise."""
 
 
+class ContainerPlan(Record):
+    """All Steps of one start, by phase; runtime/plan.py says which process applies which."""
+
+    prepare: tuple[Step, ...]
+    enter: tuple[Step, ...]
+    attach: tuple[Step, ...]
+    isolate: tuple[Step, ...]
+    confine: tuple[Step, ...]
+
+
 def execute(
     steps: Sequence[Step],
     kernel: Kernel,

@@ -163,7 +163,7 @@ def execute(args: Parsed, app: App) -> int:
     detach = args.on("detach")
     if args.on("tty") and args.on("interactive") and not detach:
         _require_terminal(app)
-    connection = _monitor(app)
+    connection = _monitor(app, "exec")
     options = ExecOptions(
         command=tuple(command),
         terminal=args.on("tty"),
@@ -334,12 +334,12 @@ def _not_pulled(app: App, name: str) -> MinidockError:
     )
 
 
-def _monitor(app: App) -> MonitorConnection:
+def _monitor(app: App, errand: str = "run") -> MonitorConnection:
     """The monitor that `main` has spawned already, or one more."""
     from minidock.engine.client import MonitorConnection
     from minidock.engine.spawn import spawn_monitor
 
-    socket, app.monitor = app.monitor or spawn_monitor(), None
+    socket, app.monitor = app.monitor or spawn_monitor(errand), None
     return MonitorConnection(socket)
 
 

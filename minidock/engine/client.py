@@ -22,6 +22,7 @@ from minidock.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 DETACH_KEYS = b"\x10\x11"  # ctrl-p, ctrl-q
@@ -134,21 +135,25 @@ class Attachment:
 
     def run(self) -> Outcome:
         """Relay until the process ends, the user detaches, or the monitor is gone."""
-        import termios
-        import tty
-
-        saved = termios.tcgetattr(self._stdin) if self._raw else None
         handlers = self._catch_signals()
+        restore = self._make_raw() if self._raw else None
         try:
-            if saved:
-                tty.setraw(self._stdin, termios.TCSANOW)
             if self._terminal:
                 self._send_size()
             return self._relay()
         finally:
-            if saved:
-                termios.tcsetattr(self._stdin, termios.TCSADRAIN, saved)
+            if restore:
+                restore()
             self._restore_signals(handlers)
+
+    def _make_raw(self) -> Callable[[], None]:
+        """Pass every key on as it is; returns what gives the terminal its former mode back."""
+        import termios
+        import tty
+
+        fd, saved = self._stdin, termios.tcgetattr(self._stdin)
+        tty.setraw(fd, termios.TCSANOW)
+        return lambda: termios.tcsetattr(fd, termios.TCSADRAIN, saved)
 
     def _relay(self) -> Outcome:
         poll = select.poll()

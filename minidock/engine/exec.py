@@ -4,7 +4,7 @@ It gets a monitor of its own, which holds its streams and waits for it; so it go
 command that asked for it is killed, as under Docker. The request lies in the container's run
 directory for as long as the process may live, which is how `inspect` knows of it.
 
-See: setns(2), runtime/plan.py:plan_exec
+See: setns(2), runtime/exec.py
 """
 
 from __future__ import annotations

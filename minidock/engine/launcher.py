@@ -12,11 +12,10 @@ import os
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
 from minidock.errors import WRONG_REQUEST, MinidockError, StartFailed
-from minidock.isolation.cgroups.common import cgroup_directories, plan_cgroups
+from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.runtime.launch import Unobserved, launch
-from minidock.runtime.plan import ContainerPlan, plan_container, plan_exec
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, describe_error
 from minidock.spec.lean_json import loads
 from minidock.spec.runtime import MAX_CONFIG_BYTES, parse_process, parse_spec
@@ -27,11 +26,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from minidock.runtime.launch import Observer
+    from minidock.step import ContainerPlan
 
 
-def serve(channel: Channel) -> NoReturn:
-    """Wait for the one order, carry it out, report, exit."""
+def serve(channel: Channel, errand: str) -> NoReturn:
+    """Wait for the one order, carry it out, report, exit. `errand` ("run" or "exec") says what it
+    will be about: the modules for it are imported while the command is still busy."""
     monitor = os.getppid()
+    __import__(f"minidock.runtime.{'exec' if errand == 'exec' else 'plan'}")
     fds: list[int] = []
     kind, text, _, fd = channel.receive()
     if kind != PROCEED:
@@ -74,6 +76,8 @@ class _Start:
         """Start the container whose bundle lies in the directory."""
         container_id = os.path.basename(self._directory)
         spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
+        from minidock.runtime.plan import plan_container
+
         facts = read_facts()
         plan = plan_container(container_id, spec, facts, self._stdio)
         pid = self._launch(plan, self._write_started)
@@ -83,12 +87,13 @@ class _Start:
         """Start one more process in a running container; `run_dir` is the request's file."""
         request = _read_json(self._order.run_dir)
         spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
+        from minidock.runtime.exec import plan_exec
+
         facts = read_facts()
         process = parse_process(request["process"])
         if start_time(request["init"]) != request["startTime"]:
             raise StartFailed("the container has just ended")
-        join = plan_cgroups(spec, facts.cgroups).join
-        plan = plan_exec(request["init"], join, spec.namespaces, process, facts, self._stdio)
+        plan = plan_exec(request["init"], spec, process, facts, self._stdio)
         pid = self._launch(plan, lambda pid: None)
         self._report(pid, "")
 

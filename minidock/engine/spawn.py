@@ -18,17 +18,19 @@ from __future__ import annotations
 
 import _socket
 import os
+import sys
 
 COMMAND_FD = 3
 
 
-def spawn_monitor() -> _socket.socket:
-    """Start a monitor; the socket on which it waits for its order. Raises `OSError`."""
+def spawn_monitor(errand: str) -> _socket.socket:
+    """Start a monitor for "run" or "exec"; the socket on which it waits for its order. Raises
+    `OSError`."""
     from minidock.linux.seal import spawn_sealed
 
     kind = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind, 0)
-    spawn_sealed("minidock.engine.spawn", (), (theirs.fileno(),))
+    spawn_sealed("minidock.engine.spawn", (errand,), (theirs.fileno(),))
     theirs.close()
     return ours
 
@@ -44,7 +46,7 @@ def main() -> None:
         os.close(COMMAND_FD)
         from minidock.engine.launcher import serve
 
-        serve(channel)
+        serve(channel, sys.argv[1])
     channel.close()
     from minidock.engine.monitor import Monitor
 

@@ -118,7 +118,6 @@ def _launch_prepared(
     try:
         # What it had to say is in the socket by the time it is gone. (Init holds that socket too:
         # to wait for a message, or for its end, could be to wait for ever.)
-        observer.remark("main", AWAIT_INTERMEDIATE)
         kernel.wait4(intermediate)
         kind, text, number, _ = ours.receive(wait=False)
         if kind != sync.INIT_PID:

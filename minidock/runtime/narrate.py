@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import os
 from fcntl import LOCK_EX, LOCK_UN, lockf
+from time import perf_counter_ns
 
 from minidock.linux.kernel import LinuxKernel
 from minidock.linux.notation import show_call
 from minidock.linux.recording import TracingKernel
+from minidock.runtime.launch import AWAIT_INTERMEDIATE
 from minidock.spec.lean_json import dumps
 
 TYPE_CHECKING = False
@@ -81,6 +83,15 @@ class NarratingKernel(TracingKernel):
             return pid
         finally:
             lockf(self._fd, LOCK_UN)
+
+    def wait4(self, pid: int) -> int:
+        """A wait is told when it is over: what happened meanwhile stands before it."""
+        before = perf_counter_ns()
+        status = self._kernel.wait4(pid)
+        took = perf_counter_ns() - before
+        tell(self._fd, [self._process, "step", AWAIT_INTERMEDIATE[0], AWAIT_INTERMEDIATE[1:]])
+        self._narrate(show_call("wait4", (pid,), status).but(nanoseconds=took))
+        return status
 
     def close_range(self, first: int, last: int, flags: int) -> None:
         """Told beforehand: the descriptor it is told through is one of them."""

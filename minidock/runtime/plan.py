@@ -31,52 +31,26 @@ See: https://github.com/opencontainers/runtime-spec/blob/main/runtime.md#lifecyc
 
 from __future__ import annotations
 
-from minidock.isolation.capabilities import plan_capabilities
 from minidock.isolation.cgroups.common import plan_cgroups
 from minidock.isolation.devices import plan_devices
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.mounts import SetPropagation, plan_mounts, plan_restrictions
-from minidock.isolation.namespaces import (
-    CLONE_FLAGS,
-    BecomeUndumpable,
-    JoinNamespaces,
-    plan_identity,
-    plan_unshare,
-)
+from minidock.isolation.namespaces import plan_identity, plan_unshare
 from minidock.isolation.overlay import plan_rootfs
 from minidock.isolation.pivot import PivotRoot
-from minidock.isolation.process import (
-    CloseDescriptors,
-    DieWithMonitor,
-    EnterWorkingDirectory,
-    Execute,
-    ExecuteUnderInit,
-    ResetSignals,
-    SetUmask,
-)
+from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
 from minidock.isolation.sysctl import plan_sysctl
-from minidock.isolation.terminal import ConnectStdio, NewSession, OpenTerminal, OwnStdio
-from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
-from minidock.linux.flags import CloneFlag
-from minidock.record import Record
+from minidock.isolation.terminal import NewSession
+from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
+from minidock.step import ContainerPlan as ContainerPlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
-    from minidock.spec.runtime import Namespace, Process, Spec
+    from minidock.spec.runtime import Spec
     from minidock.step import Step
 
 INIT_ANNOTATION = "minidock.init"  # "true": stay as PID 1 beside the program (`--init`)
-
-
-class ContainerPlan(Record):
-    """All Steps of one start, by phase."""
-
-    prepare: tuple[Step, ...]
-    enter: tuple[Step, ...]
-    attach: tuple[Step, ...]
-    isolate: tuple[Step, ...]
-    confine: tuple[Step, ...]
 
 
 def plan_container(
@@ -102,76 +76,14 @@ def plan_container(
         ),
         confine=(
             NewSession(),
-            *_plan_stdio(process, stdio, console=True),
+            *plan_stdio(process, stdio, console=True),
             NewSessionKeyring(container_id),
-            _plan_user(process),
+            plan_user(process),
             EnterWorkingDirectory(process.cwd),
             *plan_restrictions(spec),
-            *_plan_surrender(process, facts),
+            *plan_surrender(process, facts),
             _plan_execute(spec),
         ),
-    )
-
-
-def plan_exec(
-    init: int,
-    cgroup_join: tuple[Step, ...],
-    namespaces: tuple[Namespace, ...],
-    process: Process,
-    facts: HostFacts,
-    stdio: tuple[int, int, int],
-) -> ContainerPlan:
-    """Plan one more process in the running container whose init is the process `init`."""
-    flags = CloneFlag(0)
-    for namespace in namespaces:
-        flags |= CLONE_FLAGS[namespace.kind]
-    return ContainerPlan(
-        prepare=(),
-        enter=(*cgroup_join, BecomeUndumpable(), JoinNamespaces(init, flags)),
-        attach=(),
-        isolate=(),
-        confine=(
-            NewSession(),
-            *_plan_stdio(process, stdio, console=False),
-            NewSessionKeyring("exec"),
-            _plan_user(process),
-            EnterWorkingDirectory(process.cwd, make=False),
-            *_plan_surrender(process, facts),
-            Execute(process.args, process.env),
-        ),
-    )
-
-
-def _plan_stdio(
-    process: Process, stdio: tuple[int, int, int], *, console: bool
-) -> tuple[Step, ...]:
-    if process.terminal:
-        rows, columns = process.console_size
-        return (OpenTerminal(rows, columns, console),)
-    return (ConnectStdio(*stdio),)
-
-
-def _plan_user(process: Process) -> Step:
-    user = process.user
-    if user.username or not user.uid:
-        return LookUpUser(user.username)
-    return TakeNumbers(user.uid, user.gid, user.additional_gids)
-
-
-def _plan_surrender(process: Process, facts: HostFacts) -> tuple[Step, ...]:
-    """Give up rights, in the one order in which each step is still allowed."""
-    bounding, own = plan_capabilities(
-        process.capabilities, facts.capabilities, facts.last_capability
-    )
-    return (
-        OwnStdio(),
-        SetUmask(process.user.umask),
-        bounding,
-        BecomeUser(),
-        own,
-        ResetSignals(),
-        CloseDescriptors(),
-        DieWithMonitor(),
     )
 
 

@@ -196,10 +196,19 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
             if devices
             else v2.AttachDeviceFilter(cgroup.unified, policy),
         ),
-        join=tuple(
-            JoinCgroup(f"{d}/{v2.JOIN_FILE if d == cgroup.unified else v1.JOIN_FILE}")
-            for d in cgroup.directories
-        ),
+        join=_join(cgroup),
+    )
+
+
+def plan_join(spec: Spec, facts: CgroupFacts) -> tuple[Step, ...]:
+    """Join the cgroup of a container that runs. Raises as `find_cgroup` does."""
+    return _join(find_cgroup(spec.cgroups_path, facts))
+
+
+def _join(cgroup: Cgroup) -> tuple[Step, ...]:
+    return tuple(
+        JoinCgroup(f"{d}/{v2.JOIN_FILE if d == cgroup.unified else v1.JOIN_FILE}")
+        for d in cgroup.directories
     )
 
 

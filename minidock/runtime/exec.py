@@ -1,0 +1,52 @@
+"""One more process in a running container.
+
+What `run` makes, `exec` finds: a cgroup to join, namespaces to enter. A pidfd of the container's
+init stands for all its namespaces at once, and cannot come to mean another process. From there on
+the new process gives up its rights just as init did.
+
+See: setns(2), pidfd_open(2)
+"""
+
+from __future__ import annotations
+
+from minidock.isolation.cgroups.common import plan_join
+from minidock.isolation.keyring import NewSessionKeyring
+from minidock.isolation.namespaces import CLONE_FLAGS, BecomeUndumpable, JoinNamespaces
+from minidock.isolation.process import EnterWorkingDirectory, Execute
+from minidock.isolation.terminal import NewSession
+from minidock.linux.flags import CloneFlag
+from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
+from minidock.step import ContainerPlan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.linux.host import HostFacts
+    from minidock.spec.runtime import Process, Spec
+
+
+def plan_exec(
+    init: int,
+    spec: Spec,
+    process: Process,
+    facts: HostFacts,
+    stdio: tuple[int, int, int],
+) -> ContainerPlan:
+    """Plan one more process in the running container `spec` whose init is the process `init`."""
+    flags = CloneFlag(0)
+    for namespace in spec.namespaces:
+        flags |= CLONE_FLAGS[namespace.kind]
+    return ContainerPlan(
+        prepare=(),
+        enter=(*plan_join(spec, facts.cgroups), BecomeUndumpable(), JoinNamespaces(init, flags)),
+        attach=(),
+        isolate=(),
+        confine=(
+            NewSession(),
+            *plan_stdio(process, stdio, console=False),
+            NewSessionKeyring("exec"),
+            plan_user(process),
+            EnterWorkingDirectory(process.cwd, make=False),
+            *plan_surrender(process, facts),
+            Execute(process.args, process.env),
+        ),
+    )

@@ -1,0 +1,51 @@
+"""How a process gives up what makes it the host's: the same for a container's init and an `exec`.
+
+The order is that of need: each step is still allowed by what the later ones take away. plan.py
+states it as invariants 4 to 7.
+"""
+
+from __future__ import annotations
+
+from minidock.isolation.capabilities import plan_capabilities
+from minidock.isolation.process import CloseDescriptors, DieWithMonitor, ResetSignals, SetUmask
+from minidock.isolation.terminal import ConnectStdio, OpenTerminal, OwnStdio
+from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.linux.host import HostFacts
+    from minidock.spec.runtime import Process
+    from minidock.step import Step
+
+
+def plan_stdio(process: Process, stdio: tuple[int, int, int], *, console: bool) -> tuple[Step, ...]:
+    """A terminal of its own, or the descriptors that become 0, 1 and 2."""
+    if process.terminal:
+        rows, columns = process.console_size
+        return (OpenTerminal(rows, columns, console),)
+    return (ConnectStdio(*stdio),)
+
+
+def plan_user(process: Process) -> Step:
+    """Who it will be: a name to look up in the container, or numbers as the spec gives them."""
+    user = process.user
+    if user.username or not user.uid:
+        return LookUpUser(user.username)
+    return TakeNumbers(user.uid, user.gid, user.additional_gids)
+
+
+def plan_surrender(process: Process, facts: HostFacts) -> tuple[Step, ...]:
+    """Give up rights, in the one order in which each step is still allowed."""
+    bounding, own = plan_capabilities(
+        process.capabilities, facts.capabilities, facts.last_capability
+    )
+    return (
+        OwnStdio(),
+        SetUmask(process.user.umask),
+        bounding,
+        BecomeUser(),
+        own,
+        ResetSignals(),
+        CloseDescriptors(),
+        DieWithMonitor(),
+    )
