@@ -35,7 +35,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image prune", "minidock.cli.images:PRUNE"),
     ("image tag, tag", "minidock.cli.images:TAG"),
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
-    # ("explain", "minidock.cli.explain:EXPLAIN"),
+    ("explain", "minidock.cli.explain:EXPLAIN"),
     ("completion", "minidock.cli.completion:COMPLETION"),
 )
 

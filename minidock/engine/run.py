@@ -59,16 +59,13 @@ def create(
     """Make a container that could be started. Raises `MinidockError`; nothing stays then."""
     image = images.resolve(options.image)
     container_id = new_id()
-    config = _config(options, image, container_id)
-    args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
-    if not args:
-        raise InvalidInput("No command specified")
+    document, args = describe(options, image, container_id)
     paths.make()
     sweep(paths, containers)
     directory = paths.container(container_id)
     name = _take_name(containers, options.name, container_id)
     try:
-        document = _document(container_id, name, options, image, config, args)
+        document["Name"] = name
         _make_directory(paths, directory, images, image, document, args, options)
     except BaseException:
         from minidock.engine.removal import remove_container_files
@@ -76,6 +73,18 @@ def create(
         remove_container_files(directory)
         raise
     return Container(container_id, name, directory, paths.run_dir(container_id), document)
+
+
+def describe(
+    options: RunOptions, image: StoredImage, container_id: str
+) -> tuple[dict[str, Any], list[str]]:
+    """What container.json will say of a new container, still without a name, and the program with
+    its arguments. Does nothing. Raises `InvalidInput` where there is no program."""
+    config = _config(options, image, container_id)
+    args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
+    if not args:
+        raise InvalidInput("No command specified")
+    return _document(container_id, "", options, image, config, args), args
 
 
 def start(

@@ -60,8 +60,11 @@ _CUT = 32  # bytes of what was read; strace's -s
 class Unknown(int):
     """A number that will only be known when it happens: a user's id, a process's."""
 
+    def __str__(self) -> str:
+        return "?"
 
-UNKNOWN = Unknown(0)
+
+UNKNOWN = Unknown(-1)
 READS = frozenset(("read", "readlinkat", "newfstatat", "getcwd", "pidfd_open", "wait4"))
 """Calls that ask. They are told as all others are; what they change is only this process's own."""
 
@@ -93,8 +96,6 @@ def show_error(error: OSError) -> str:
 
 
 def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
-    if isinstance(result, Unknown):
-        return "?"
     if name == "wait4":
         return str(args[0])
     if name == "dup2":
@@ -109,7 +110,7 @@ def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
         return "0" if name == "ioctl" else str(len(result))
     if isinstance(result, str):
         return str(len(os.fsencode(result)))
-    return str(int(result)) if isinstance(result, int) else "0"
+    return str(result + 0) if isinstance(result, int) else "0"  # + 0: a bool becomes a number
 
 
 # ── words ──
@@ -138,7 +139,7 @@ _ESCAPES = {34: '\\"', 92: "\\\\", 10: "\\n", 9: "\\t", 13: "\\r", 11: "\\v", 12
 
 
 def _number(value: Any) -> str:
-    return "?" if isinstance(value, Unknown) else str(int(value))
+    return str(value) if isinstance(value, Unknown) else str(int(value))
 
 
 def _octal(value: int) -> str:

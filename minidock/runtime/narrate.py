@@ -9,9 +9,10 @@ the command, which knows its reader's terminal. An event is one line, a JSON arr
     [process, "call", name, [argument, …], result, nanoseconds]
 
 A line is written by one write(2) and is shorter than PIPE_BUF where it can be, so that lines of two
-processes do not mix. Nor do they overtake each other: a parent holds a lock on the pipe from before
-it forks until it has told of the fork, and the child waits for that lock before its first line. A
-record lock belongs to a process, not to a descriptor, and goes when the process does.
+processes do not mix. Nor do they overtake each other: a parent takes a lock on the pipe before it
+forks, and the child waits for it before its first line. The parent keeps it while it has more to
+tell: main until it waits, intermediate until it ends. It is a record lock, which belongs to a
+process, not to a descriptor, and goes when the process does.
 
 init comes here after it has pivoted, when nothing can be imported any more: all that is needed is
 imported above.
@@ -74,18 +75,18 @@ class NarratingKernel(TracingKernel):
         tell(self._fd, [*event, call.nanoseconds])
 
     def fork(self) -> int:
+        """The parent keeps the lock until it waits, ends, or closes the pipe."""
         lockf(self._fd, LOCK_EX)
-        try:
-            pid = super().fork()
-            if pid == 0:
-                self._process = f"child of {self._process}"
-                lockf(self._fd, LOCK_EX)  # waits until the parent has told
-            return pid
-        finally:
+        pid = super().fork()
+        if pid == 0:
+            self._process = f"child of {self._process}"
+            lockf(self._fd, LOCK_EX)
             lockf(self._fd, LOCK_UN)
+        return pid
 
     def wait4(self, pid: int) -> int:
         """A wait is told when it is over: what happened meanwhile stands before it."""
+        lockf(self._fd, LOCK_UN)
         before = perf_counter_ns()
         status = self._kernel.wait4(pid)
         took = perf_counter_ns() - before

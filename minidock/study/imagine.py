@@ -1,0 +1,99 @@
+"""The container that a `run` would make, without making it: its spec, its plan, its image's files.
+
+Nothing is written, nothing unpacked. Where the image is not here, or this user may not read it, a
+placeholder stands in for it: an image that has everything and says nothing, so that the explanation
+still is that of the options typed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine import bundle
+from minidock.engine.containers import new_id
+from minidock.engine.mountpoints import DIRECTORIES, FILES
+from minidock.engine.run import describe
+from minidock.errors import MinidockError
+from minidock.image.snapshots import Snapshots
+from minidock.image.store import ImageStore, StoredImage
+from minidock.linux.host import read_facts
+from minidock.record import Record
+from minidock.runtime.plan import ContainerPlan, plan_container
+from minidock.spec.digest import Digest, chain_ids
+from minidock.spec.image import ImageConfig
+from minidock.spec.runtime import Spec, parse_spec
+from minidock.study.layers import ImageView
+from minidock.study.rehearse import STDIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.engine.run import RunOptions
+
+_NOTHING = Digest("sha256:" + "0" * 64)
+
+
+class Imagined(Record):
+    """`image` is None where its files cannot be seen; `note` then says why, in one line."""
+
+    spec: Spec
+    plan: ContainerPlan
+    image: ImageView | None
+    note: str = ""
+
+
+def imagine(root: str, options: RunOptions) -> Imagined:
+    """Plan the container. Raises `MinidockError` for what `run` would refuse at once."""
+    image, lowerdirs, note = _image(root, options.image)
+    container_id = new_id()
+    directory = f"{root}/containers/{container_id}"
+    document, args = describe(options, image, container_id)
+    spec = parse_spec(
+        bundle.make_spec(
+            container_id,
+            directory,
+            lowerdirs or (f"{root}/layers/l/0",),
+            document["Config"],
+            document["HostConfig"],
+            args,
+        ),
+        directory,
+    )
+    plan = plan_container(container_id, spec, read_facts(), STDIO)
+    return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
+
+
+def _image(root: str, name: str) -> tuple[StoredImage, tuple[str, ...], str]:
+    """The image, its layers from the top, and why they are not known."""
+    try:
+        image = ImageStore(root).resolve(name)
+    except (MinidockError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        note = f"{name}: {why}: a placeholder stands in for the image"
+        return _placeholder(), (), note
+    snapshots = Snapshots(root)
+    chains = chain_ids(image.diff_ids)
+    layers = [snapshots.known(chain) for chain in reversed(chains)]
+    found = tuple(snapshots.link_path(layer) for layer in layers if layer and layer.link)
+    if len(found) < len(layers) or not all(map(os.path.isdir, found)):
+        return image, (), f"{name} is not unpacked yet: its files are not known"
+    return image, (*_mountpoints(root, chains[-1].hex, found), *found), ""
+
+
+def _mountpoints(root: str, chain: str, lowerdirs: tuple[str, ...]) -> tuple[str, ...]:
+    """The thin layer with places to mount upon, if the image needs one: engine/mountpoints.py"""
+    layer = f"{root}/mountpoints/{chain}/fs"
+    if os.path.isdir(layer):
+        return (layer,) if os.listdir(layer) else ()
+    view = ImageView(lowerdirs)
+    for path in (*DIRECTORIES, *FILES):
+        try:
+            view.stat(path)
+        except OSError:
+            return (layer,)
+    return ()
+
+
+def _placeholder() -> StoredImage:
+    """An image that names no program but a shell."""
+    config = ImageConfig("", "linux", config={"Cmd": ["/bin/sh"]})
+    return StoredImage(_NOTHING, _NOTHING, config, (), (), ())
