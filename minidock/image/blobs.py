@@ -20,6 +20,7 @@ import os
 from minidock.errors import StoreError
 from minidock.spec.digest import Digest
 from minidock.spec.fields import MAX_JSON
+from minidock.spec.reference import is_identifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Blobs:
 
     def make(self) -> None:
         """Create the directories. Raises `OSError`."""
-        for path in (self._directory, self.ingest):
+        for path in (self.ingest, self._directory):
             os.makedirs(path, mode=0o700, exist_ok=True)
 
     def path(self, digest: Digest) -> str:
@@ -100,7 +101,7 @@ class Blobs:
             names = os.listdir(self._directory)
         except FileNotFoundError:
             return []
-        return [Digest.from_hex(n) for n in names if len(n) == 64]
+        return [Digest.from_hex(n) for n in names if is_identifier(n)]
 
     def remove(self, digest: Digest) -> None:
         try:

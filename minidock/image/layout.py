@@ -81,9 +81,9 @@ class Layout:
 
     def make(self) -> None:
         """Create an empty layout where there is none. Raises `OSError`."""
+        self.blobs.make()
         if os.path.exists(f"{self.directory}/oci-layout"):
             return
-        self.blobs.make()
         if not os.path.exists(self._index):
             with exclusive(f"{self.directory}/index.lock"):
                 if not os.path.exists(self._index):

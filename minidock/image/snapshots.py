@@ -31,6 +31,7 @@ from minidock.linux.host import boot_id
 from minidock.record import Record
 from minidock.spec.digest import ChainID, DiffID
 from minidock.spec.fields import Fields, dump, load_object
+from minidock.spec.reference import is_identifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Snapshots:
         except FileNotFoundError:
             return []
         stems = {name.removesuffix(".json") for name in names}
-        return [ChainID.from_hex(stem) for stem in stems if len(stem) == 64]
+        return [ChainID.from_hex(stem) for stem in stems if is_identifier(stem)]
 
     def chain_of(self, path: str) -> ChainID | None:
         """The layer that a path such as `…/layers/l/7` means, if it is one."""
@@ -204,10 +205,13 @@ class Snapshots:
         """Remove what writers left that were killed. Only while no writer lives."""
         for name in _listdir(self._new):
             path = f"{self._new}/{name}"
-            if os.path.isdir(path) and not os.path.islink(path):
-                remove_tree(path)
-            else:
-                os.unlink(path)
+            try:
+                if os.path.isdir(path) and not os.path.islink(path):
+                    remove_tree(path)
+                else:
+                    os.unlink(path)
+            except OSError:
+                continue  # ENOTEMPTY: the child of a killed writer lives a moment longer
 
 
 def _listdir(path: str) -> list[str]:

@@ -262,8 +262,8 @@ class ImageStore:
     ) -> list[str]:
         """Take away a name, or an image: the lines `Untagged: …` and `Deleted: …` of `rmi`.
 
-        `used_by()` gives what all containers need. Without `prune` parents stay that nothing needs
-        any more. Raises `NotFound`, `Conflict` in Docker's words; then nothing has changed.
+        `used_by()` gives what all containers need. `prune` takes parents without a name along.
+        Raises `NotFound`, `Conflict` in Docker's words; then nothing has changed.
         """
         from minidock.image.removal import remove_image
 
