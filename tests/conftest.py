@@ -115,33 +115,54 @@ def minidock_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minidock
 @pytest.fixture
 def minidock(minidock_home: Minidock) -> Iterator[Minidock]:
     """The session's minidock; afterwards no container is left, and nothing else on the host."""
-    before = traces_on_host()
+    home = str(minidock_home.root.parent)
+    before = traces_on_host(home)
     yield minidock_home
     minidock_home.remove_all()
     left: set[str] = set()
     for _ in range(50):  # a monitor needs a moment to be gone
-        left = traces_on_host() - before
+        left = traces_on_host(home) - before
         if not left:
             return
         time.sleep(0.1)
     pytest.fail(f"left on the host: {sorted(left)}")
 
 
-def traces_on_host() -> set[str]:
-    """Mounts, cgroups and processes of minidock's that exist now."""
+def traces_on_host(home: str) -> set[str]:
+    """What is left of containers whose state lies below `home`: mounts, cgroups, processes.
+
+    Other containers may run on this machine meanwhile, so a cgroup counts when a process of ours
+    is in it, or none at all.
+    """
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    found = {f"mount {line}" for line in mounts if "minidock" in line or "overlay" in line}
+    found = {f"mount {line}" for line in mounts if home in line}
     for line in mounts:
         fields, _, filesystem = line.partition(" - ")
         if filesystem.startswith("cgroup"):
             parent = Path(fields.split()[4]) / "minidock"
-            if parent.is_dir():
-                found |= {f"cgroup {p}" for p in parent.iterdir() if p.is_dir()}
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = status.read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if b"minidock.engine.spawn" in text:
-            found.add(f"process {status.parent.name} {text!r}")
+            for directory in parent.iterdir() if parent.is_dir() else ():
+                if directory.is_dir() and _is_ours(directory, home):
+                    found.add(f"cgroup {directory}")
+    for process in Path("/proc").glob("[0-9]*"):
+        if b"minidock.engine.spawn" in _read(process / "cmdline") and _holds(process, home):
+            found.add(f"process {process.name}")
     return found
+
+
+def _is_ours(cgroup: Path, home: str) -> bool:
+    pids = _read(cgroup / "cgroup.procs").split() if cgroup.is_dir() else [b"0"]
+    return not pids or any(home.encode() in _read(Path(f"/proc/{int(p)}/mountinfo")) for p in pids)
+
+
+def _holds(process: Path, home: str) -> bool:
+    try:
+        return any(os.readlink(fd).startswith(home) for fd in (process / "fd").iterdir())
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
