@@ -301,6 +301,7 @@ def _create(args: Parsed, app: App, options: RunOptions) -> Container:
     if pull not in ("missing", "never"):
         known = "" if pull == "always" else f"invalid pull option: '{pull}': "
         raise ClientError(f'{known}must be one of "missing" or "never" (registries come later)')
+    _check_reference(options.image)
     cidfile = args.text("cidfile")
     if cidfile and os.path.exists(cidfile):
         raise ClientError(
@@ -318,6 +319,18 @@ def _create(args: Parsed, app: App, options: RunOptions) -> Container:
         with open(cidfile, "w", encoding="ascii") as file:
             file.write(container.id)
     return container
+
+
+def _check_reference(image: str) -> None:
+    """Docker's client reads the name before its engine does, and says so without it."""
+    from minidock.errors import InvalidInput
+    from minidock.spec.reference import is_identifier, parse_reference
+
+    try:
+        if not is_identifier(image):
+            parse_reference(image)
+    except InvalidInput as error:
+        raise ClientError(error.message) from error
 
 
 def _not_pulled(app: App, name: str) -> MinidockError:

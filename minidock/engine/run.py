@@ -57,11 +57,18 @@ def create(
     paths: Paths, containers: Containers, images: ImageStore, options: RunOptions
 ) -> Container:
     """Make a container that could be started. Raises `MinidockError`; nothing stays then."""
+    paths.make()
+    sweep(paths, containers)
+    with images.hold():  # until container.json says so, nobody knows that the layers are needed
+        return _create(paths, containers, images, options)
+
+
+def _create(
+    paths: Paths, containers: Containers, images: ImageStore, options: RunOptions
+) -> Container:
     image = images.resolve(options.image)
     container_id = new_id()
     document, args = describe(options, image, container_id)
-    paths.make()
-    sweep(paths, containers)
     directory = paths.container(container_id)
     name = _take_name(containers, options.name, container_id)
     try:
