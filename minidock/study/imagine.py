@@ -18,10 +18,11 @@ from minidock.image.snapshots import Snapshots
 from minidock.image.store import ImageStore, StoredImage
 from minidock.linux.host import read_facts
 from minidock.record import Record
-from minidock.runtime.plan import ContainerPlan, plan_container
+from minidock.runtime.plan import plan_container
 from minidock.spec.digest import Digest, chain_ids
 from minidock.spec.image import ImageConfig
 from minidock.spec.runtime import Spec, parse_spec
+from minidock.step import ContainerPlan
 from minidock.study.layers import ImageView
 from minidock.study.rehearse import STDIO
 

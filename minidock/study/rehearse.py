@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minidock.linux.notation import Call
-    from minidock.runtime.plan import ContainerPlan
     from minidock.spec.runtime import Spec
-    from minidock.step import Step
+    from minidock.step import ContainerPlan, Step
     from minidock.study.layers import ImageView
 
 STDIO = (3, 4, 6)
