@@ -229,22 +229,21 @@ def compare(minidock: Any, tmp_path: Path, *command: str) -> dict[str, list[str]
     return agreed
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        [],
-        ["-t"],
-        ["-i"],
-        ["-u", "www-data"],
-        ["-u", "1234:5678"],
-        ["-w", "/new/directory"],
-        ["--read-only"],
-        ["--init"],
-        ["--init", "-t"],
-        ["--network", "host"],
-    ],
-    ids=" ".join,
-)
+WAYS = [
+    [],
+    ["-t"],
+    ["-i"],
+    ["-u", "www-data"],
+    ["-u", "1234:5678"],
+    ["-w", "/new/directory"],
+    ["--read-only"],
+    ["--init"],
+    ["--init", "-t"],
+    ["--network", "host"],
+]
+
+
+@pytest.mark.parametrize("flags", WAYS, ids=" ".join)
 def test_run(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
     base = [] if "--network" in flags else ["--network", "none"]
     agreed = compare(
@@ -262,3 +261,59 @@ def test_exec(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
     agreed = compare(minidock, tmp_path, "exec", "--explain", *flags, name, "true")
     assert any(call.startswith("setns(") for call in agreed["intermediate"])
     assert agreed["init"][-1].startswith('execve("/bin/true", ["true"], ')
+
+
+# ── told beforehand and while it happens ──
+
+
+def same_for_all(text: str) -> list[str]:
+    """An explanation without what differs from one container to the next: ids, process numbers,
+    times, results; and without the sizes of files that only a real start writes."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        line = re.sub(r" {2,}[\d.]+ [µm]s$", "", line)
+        if re.match(r" {10}\S", line):
+            lines[-1] += ("" if lines[-1].endswith("|") else " ") + line.strip()
+        else:
+            lines.append(line)
+    found = []
+    for line in lines:
+        line = re.sub(r"[0-9a-f]{64}", "ID", line.replace('" "', ""))
+        line = re.sub(r"\b[0-9a-f]{12}(?=['\"…])", "SHORT", line)
+        line = re.sub(r"\) = .*", ")", line)
+        line = re.sub(r"wait4\(.*", "wait4", line)
+        line = re.sub(r"TIOCSPGRP, .*", "TIOCSPGRP", line)
+        line = re.sub(r"st_size=(\d+|\?)", "st_size", line)
+        line = re.sub(r" in the kernel$|, [\d.]+ [µm]s", "", line)
+        if line.strip():
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("flags", WAYS, ids=" ".join)
+def test_explain_says_beforehand_what_run_will_do(minidock: Any, flags: list[str]) -> None:
+    command = ["run", "--rm", *flags, "busybox", "true"]
+    minidock.ok(*command)  # now the image is unpacked
+    foretold = same_for_all(minidock.ok("explain", *command))
+    done = minidock("run", "--explain", *command[1:])
+    assert done.returncode == 0
+    assert same_for_all(done.stderr) == foretold
+
+
+def test_a_failed_start_is_told_to_its_end(minidock: Any) -> None:
+    done = minidock("run", "--explain", "--rm", "busybox", "nosuch")
+    assert done.returncode == 127
+    assert "kill init: the start has failed" in done.stderr
+    made = re.findall(r'mkdir\("(/sys/fs/cgroup\S+)', done.stderr)
+    removed = re.findall(r'rmdir\("(/sys/fs/cgroup\S+)', done.stderr)
+    assert list(dict.fromkeys(removed)) == made[::-1]
+    foretold = minidock("explain", "run", "--rm", "busybox", "nosuch")
+    assert foretold.returncode == 1
+    assert 'here the start would fail: exec: "nosuch": executable file not found in $PATH' in (
+        foretold.stderr
+    )
+
+
+def test_without_explain_nothing_is_told(minidock: Any) -> None:
+    done = minidock("run", "--rm", "busybox", "true")
+    assert (done.stdout, done.stderr) == ("", "")
