@@ -14,9 +14,10 @@ See: https://docs.docker.com/go/formatting/, docker/cli cli/command/formatter/fo
 from __future__ import annotations
 
 from minidock.cli.table import align
-from minidock.cli.template_functions import HEADER_FUNCTIONS, GoMap, NoValue, to_json
-from minidock.cli.template_run import Fields as Fields
-from minidock.cli.template_run import Shape, Template, marked
+from minidock.cli.template_functions import HEADER_FUNCTIONS
+from minidock.cli.template_run import Template
+from minidock.cli.template_values import Fields as Fields
+from minidock.cli.template_values import GoMap, NoValue, Shape, to_json
 from minidock.cli.units import visible
 
 TYPE_CHECKING = False
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 WORDS = "template parsing error: "
 _NOTHING = NoValue()
+_EMPTY: dict[str, object] = {}  # struct{}
 
 INSPECT = Shape(
     maps={
         "Annotations": "", "Data": "", "DriverOpts": "", "ExposedPorts": _NOTHING, "Labels": "",
-        "Networks": None, "PortBindings": None, "Ports": None, "StorageOpt": "", "Sysctls": "",
-        "Tmpfs": "", "Volumes": _NOTHING,
+        "Networks": None, "PortBindings": _NOTHING, "Ports": _NOTHING, "StorageOpt": "",
+        "Sysctls": "", "Tmpfs": "", "Volumes": _EMPTY,
     },
     lists=frozenset((
         "Args", "Binds", "CapAdd", "CapDrop", "Cmd", "DeviceCgroupRules", "Devices", "Dns",
@@ -44,6 +46,13 @@ INSPECT = Shape(
         "NetworkDisabled": False, "OsVersion": "", "Shell": None, "SizeRootFs": None,
         "SizeRw": None, "StopSignal": "", "StopTimeout": None, "StorageOpt": None,
         "Sysctls": None, "Tmpfs": None, "Variant": "",
+    },
+    go_names={
+        "CPUCount": "CpuCount",
+        "CPUPercent": "CpuPercent", "CPUPeriod": "CpuPeriod", "CPUQuota": "CpuQuota",
+        "CPURealtimePeriod": "CpuRealtimePeriod", "CPURealtimeRuntime": "CpuRealtimeRuntime",
+        "CPUShares": "CpuShares", "DNS": "Dns", "DNSOptions": "DnsOptions",
+        "DNSSearch": "DnsSearch", "ID": "Id", "NanoCPUs": "NanoCpus",
     },
 )  # fmt: skip
 """Docker's documents for containers and images."""
@@ -89,4 +98,4 @@ def format_documents(form: str, documents: Sequence[object], shape: Shape = INSP
     if form == "json":
         return to_json(list(documents)) + "\n"
     template = Template(form, shape=shape, parse_words=WORDS, run_words=WORDS)
-    return "".join(template.execute(marked(item, shape)) + "\n" for item in documents)
+    return "".join(template.execute_document(item) + "\n" for item in documents)

@@ -1,4 +1,4 @@
-"""The functions a template can call, and how Go writes a value down.
+"""The functions a template can call.
 
 Go is typed and templates show it: `upper` takes a string and nothing else, `eq 1 "a"` is an error
 and not false, and `%d` of a string prints `%!d(string=x)`. Each function says what it takes as a
@@ -10,6 +10,14 @@ See: text/template funcs.go, fmt/print.go, docker/cli templates/templates.go.
 
 from __future__ import annotations
 
+from minidock.cli.template_values import (
+    GoMap,
+    NoValue,
+    is_true,
+    show,
+    to_json,
+    type_name,
+)
 from minidock.cli.units import quote
 from minidock.record import Record
 
@@ -18,95 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
+_MAX_PAD = 10_000
+
+
 class Function(Record):
     """`takes`: see above. `call` raises ValueError with Go's words."""
 
     takes: str
     call: Callable[..., object]
-
-
-class GoMap(dict[str, object]):
-    """A map of Go's, where a plain dict stands for a struct: printed and looked up differently."""
-
-    zero: object = None
-    """What `index` finds for a missing key."""
-
-
-class NilList(list[object]):
-    """A Go slice that is nil: `[]` as text, `null` as JSON."""
-
-
-class NoValue:
-    """A key that a map does not have: `<no value>`."""
-
-
-def is_true(value: object) -> bool:
-    """Go templates' truth: not false, zero, nil or empty. A struct is always true."""
-    if isinstance(value, dict) and not isinstance(value, GoMap):
-        return True
-    return bool(value) and not isinstance(value, NoValue)
-
-
-def type_name(value: object) -> str:
-    """The name of a value's type in messages."""
-    names = {str: "string", bool: "bool", int: "int", float: "float64", type(None): "<nil>"}
-    if isinstance(value, dict):
-        return "map[string]interface {}"
-    return "[]interface {}" if isinstance(value, list) else names.get(type(value), "interface {}")
-
-
-def show(value: object) -> str:
-    """fmt's %v."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<nil>"
-    if isinstance(value, NoValue):
-        return "<no value>"
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, GoMap):
-        return "map[" + " ".join(f"{k}:{show(v)}" for k, v in sorted(value.items())) + "]"
-    if isinstance(value, dict):
-        return "{" + " ".join(show(v) for v in value.values()) + "}" if value else "map[]"
-    if isinstance(value, (list, tuple)):
-        return "[" + " ".join(show(v) for v in value) + "]"
-    return str(value)
-
-
-def _float(value: float) -> str:
-    """As few digits as tell the number apart; an exponent below 1e-4 and from 1e21 on."""
-    if value.is_integer() and abs(value) < 1e21:
-        return f"{value:.0f}"
-    return repr(value)
-
-
-class Row(dict[str, object]):
-    """A whole line of a list as one value."""
-
-
-_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
-
-
-def to_json(value: object) -> str:
-    """encoding/json on one line, without HTML escapes; but with them for a `Row`, which in Docker
-    writes itself and forgets to turn them off."""
-    from json import dumps
-
-    text = dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
-    return text.translate(_HTML) if isinstance(value, Row) else text
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, (NilList, NoValue)):
-        return None
-    if isinstance(value, GoMap):
-        return {key: _plain(value[key]) for key in sorted(value)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def go_print(*values: object) -> str:
@@ -201,7 +128,7 @@ def _verb(verb: str, value: object, flags: str, precision: int | None) -> str:
     if isinstance(value, str) and verb in "xX":
         text = value.encode("utf-8", "surrogateescape").hex()
         return text.upper() if verb == "X" else text
-    return f"%!{verb}({type_name(value)}={show(value)})"
+    return f"%!{verb}(<nil>)" if value is None else f"%!{verb}({type_name(value)}={show(value)})"
 
 
 def _integer(verb: str, value: int, flags: str) -> str:
@@ -232,10 +159,10 @@ def go_eq(first: object, *others: object) -> bool:
             if first is other:
                 return True
             continue
-        if not _kind(first) or not _kind(other):
-            raise ValueError("non-comparable types" if not _kind(first) else "non-comparable type")
         if _kind(first) != _kind(other):
             raise ValueError("incompatible types for comparison")
+        if not _kind(first):
+            raise ValueError(f"non-comparable type {show(first)}: {type_name(first)}")
         if first == other:
             return True
     return False
@@ -296,6 +223,17 @@ def go_slice(value: object, *bounds: object) -> object:
     """`slice x 1 2` is x[1:2]."""
     if not isinstance(value, (str, list, tuple)):
         raise ValueError(f"can't slice item of type {type_name(value)}")
+    if isinstance(value, str):
+        if len(bounds) > 2:
+            raise ValueError("cannot 3-index slice a string")
+        data = value.encode("utf-8", "surrogateescape")
+        start, end = _bounds(data, bounds)
+        return data[start:end].decode("utf-8", "surrogateescape")
+    start, end = _bounds(value, bounds)
+    return value[start:end]
+
+
+def _bounds(value: Sequence[object], bounds: Sequence[object]) -> tuple[int, int]:
     start, end = 0, len(value)
     for at, bound in enumerate(bounds):
         if not isinstance(bound, int) or isinstance(bound, bool):
@@ -305,7 +243,7 @@ def go_slice(value: object, *bounds: object) -> object:
         start, end = (bound, end) if at == 0 else (start, bound)
     if start > end:
         raise ValueError(f"invalid slice index: {start} > {end}")
-    return value[start:end]
+    return start, end
 
 
 def title(text: str) -> str:
@@ -324,8 +262,17 @@ def split(text: str, separator: str) -> list[str]:
     return text.split(separator) if separator else list(text)
 
 
+def truncate(text: str, length: int) -> str:
+    """The first bytes of a text, even if the last character is cut in two."""
+    if length < 0:
+        raise ValueError(f"runtime error: slice bounds out of range [:{length}]")
+    return text.encode("utf-8", "surrogateescape")[:length].decode("utf-8", "surrogateescape")
+
+
 def pad(text: str, before: int, after: int) -> str:
     """Spaces around what is not empty."""
+    if not 0 <= before <= _MAX_PAD or not 0 <= after <= _MAX_PAD:
+        raise ValueError(f"cannot pad with {before} and {after} spaces")
     return " " * before + text + " " * after if text else text
 
 
@@ -349,7 +296,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "slice": Function("vv*", go_slice),
     "split": Function("ss", split),
     "title": Function("s", title),
-    "truncate": Function("si", lambda text, length: text[:length]),
+    "truncate": Function("si", truncate),
     "upper": Function("s", lambda text: text.upper()),
 }
 

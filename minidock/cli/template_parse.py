@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from minidock.cli.template_tokens import TemplateError as TemplateError
 from minidock.cli.template_tokens import Token, parse_error, tokens
+from minidock.cli.units import quote
 from minidock.record import Record
 
 _MAX_DEPTH = 100  # parentheses and branches in each other
@@ -166,8 +167,9 @@ class Parser:
 
     def unexpected(self, token: Token, where: str) -> TemplateError:
         """`unexpected <.> in operand`"""
-        quoted = '"' + token.text + '"' if token.kind == "string" else f"<{token.text}>"
-        named = "EOF" if token.kind == "eof" else quoted
+        named = quote(token.text[:10]) + ("..." if len(token.text) > 10 else "")
+        if token.kind in ("keyword", ".", "eof"):
+            named = "EOF" if token.kind == "eof" else f"<{token.text}>"
         return self.error(f"unexpected {named} in {where}", token)
 
     def parse(self) -> tuple[Node, ...]:
@@ -291,8 +293,10 @@ class Parser:
                     for name in names:
                         self.known(name, token)
                 return tuple(names), token.kind == "="
-            if token.kind != "," or where != "range" or len(names) > 1:
+            if token.kind != ",":
                 break
+            if where != "range" or len(names) > 1:
+                raise self.error(f"too many declarations in {where}", token)
             self.next()
         self.at = start
         return (), False
@@ -311,6 +315,8 @@ class Parser:
             following = self.peek()
             if following.kind not in ("space", "}}", ")", "|"):
                 raise self.unexpected(following, "operand")
+        if not args and self.peek().kind == "|":
+            raise self.unexpected(self.peek(), "command")
         if not args:
             raise self.error("empty command")
         return Call(pos, tuple(args))
@@ -329,7 +335,7 @@ class Parser:
         if isinstance(node, Variable):
             return Variable(pos, node.name, tuple(names))
         if isinstance(node, (Literal, Dot)):
-            raise self.error(f'unexpected . after term "{node}"')
+            raise self.error(f"unexpected . after term {quote(str(node))}")
         return Chain(pos, node, tuple(names))
 
     def term(self) -> Node:

@@ -1,28 +1,14 @@
 """Go templates, executed: the tree of `template_parse.py` over what a command would have printed.
 
-A list command gives one `Fields` per line, with the names of Docker's formatter; inspect gives
-whole JSON documents. The difference shows in errors and in printed values: Docker's lists are Go
-objects (`can't evaluate field Foo in type *formatter.ContainerContext`), its documents are first a
-typed struct and then a map (`map has no entry for key "Foo"`). `Shape` says what JSON cannot: which
-of a document's objects are maps (`map[a:b]`, where a missing key is no error), and which of its
-nulls are empty lists.
+Nodes are evaluated from the inside out. A command of a pipeline gets what the one before it gave as
+its last argument; `.` is the value that stands in `with` and `range` for what they are about.
 
 See: text/template exec.go, whose functions these are (evalPipeline, evalCommand, evalField …).
 """
 
 from __future__ import annotations
 
-from minidock.cli.template_functions import (
-    FUNCTIONS,
-    Function,
-    GoMap,
-    NilList,
-    NoValue,
-    Row,
-    is_true,
-    show,
-    type_name,
-)
+from minidock.cli.template_functions import FUNCTIONS, Function
 from minidock.cli.template_parse import (
     Action,
     Branch,
@@ -40,69 +26,26 @@ from minidock.cli.template_parse import (
     Text,
     Variable,
 )
-from minidock.record import Record
+from minidock.cli.template_values import (
+    Fields,
+    GoMap,
+    NoValue,
+    Shape,
+    argument_count,
+    as_maps,
+    is_true,
+    marked,
+    show,
+    type_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
 _NONE: tuple[object, ...] = ()  # no value came through the pipe
+_MISSING = NoValue()
 _LOGIC = ("and", "or")  # they look at no more arguments than they need
-
-
-class Fields(Record):
-    """One line of a list. `values` are texts, or functions: of no argument where a value costs
-    something to find out (`Size`), of one for what Docker makes a method (`Label "x"`).
-
-    `type_name` stands in error messages: `*formatter.ContainerContext`.
-    """
-
-    type_name: str
-    values: Mapping[str, object]
-
-    def plain(self) -> Row:
-        """What `json` prints: every field that needs no argument, sorted."""
-        return Row(
-            (name, value() if callable(value) else value)
-            for name, value in sorted(self.values.items())
-            if not (callable(value) and _arguments(value))
-        )
-
-
-def _arguments(function: Any) -> int:
-    """How many arguments must be given."""
-    bound = len(function.__defaults__ or ()) + (getattr(function, "__self__", None) is not None)
-    return int(function.__code__.co_argcount) - bound
-
-
-class Shape(Record):
-    """What is known about a document besides its JSON, by the names of keys.
-
-    `maps`: objects that are maps, and what `index` gives for a key they do not have.
-    `lists`: nulls that are empty lists. `optional`: keys that may be
-    absent, and what they are then.
-    """
-
-    maps: Mapping[str, object]
-    lists: frozenset[str]
-    optional: Mapping[str, object]
-
-
-def marked(value: object, shape: Shape, name: str = "") -> object:
-    """A document with its maps as GoMap and its null lists as NilList."""
-    if value is None:
-        return NilList() if name in shape.lists else GoMap() if name in shape.maps else None
-    if isinstance(value, list):
-        return [marked(item, shape) for item in value]
-    if not isinstance(value, dict):
-        return value
-    items = {key: marked(item, shape, key) for key, item in value.items()}
-    if name not in shape.maps and items:
-        return items
-    out = GoMap(items)
-    out.zero = shape.maps.get(name)
-    return out
 
 
 class _Leave(Exception):
@@ -135,21 +78,48 @@ class Template:
 
     def execute(self, data: object) -> str:
         """The text for one value."""
-        out: list[str] = []
         try:
-            _Run(self, data, out).walk(self.nodes, data)
+            return _Run(self, data).text()
         except TemplateError as error:
             raise TemplateError(self.run_words + error.message) from None
-        return "".join(out)
+
+    def execute_document(self, document: object) -> str:
+        """The text for a JSON document: with Docker's types, and if that fails without.
+
+        `{{.ID}}` is a field of Docker's struct and `{{.Id}}` a key of its JSON. Both are known, at
+        the price that a template that uses the second sees `map[…]` for every object. (In Docker
+        it also sees texts for numbers, and `{{if .State.ExitCode}}` is always true. Not here.)
+        """
+        if self.shape is None:
+            return self.execute(as_maps(document))
+        try:
+            return _Run(self, marked(document, self.shape)).text()
+        except TemplateError:
+            pass
+        try:
+            return _Run(self, as_maps(document), strict=True).text()
+        except TemplateError as error:
+            raise TemplateError(self.run_words + error.message) from None
 
 
 class _Run:
-    """One execution: the variables, and what has been written."""
+    """One execution: the variables, what has been written, and where it is now.
 
-    def __init__(self, template: Template, data: object, out: list[str]) -> None:
+    `strict` makes a key that a map does not have an error.
+    """
+
+    def __init__(self, template: Template, data: object, *, strict: bool = False) -> None:
         self.template = template
-        self.out = out
+        self.strict = strict
+        self.data = data
+        self.out: list[str] = []
         self.variables: list[tuple[str, object]] = [("$", data)]
+        self.at: Node = Text(0, "")
+
+    def text(self) -> str:
+        """Execute the whole template."""
+        self.walk(self.template.nodes, self.data)
+        return "".join(self.out)
 
     def error(self, node: Node, message: str) -> TemplateError:
         """`template: :1:2: executing "" at <.Foo>: …`"""
@@ -166,7 +136,7 @@ class _Run:
             elif isinstance(node, Action):
                 value = self.pipe(node.pipe, dot)
                 if not node.pipe.variables:
-                    self.out.append(show(_plain(value)))
+                    self.out.append(show(value.plain() if isinstance(value, Fields) else value))
             elif isinstance(node, Leave):
                 raise _Leave(node.kind)
             elif isinstance(node, Branch):
@@ -228,7 +198,8 @@ class _Run:
         """The value of a pipeline; its variable is set."""
         final = _NONE
         for call in node.calls:
-            final = (self.call(call, dot, final),)
+            value = self.call(call, dot, final)
+            final = (NoValue() if value is None and self.strict else value,)
         for name in node.variables:
             self.bind(name, final[0], assigns=node.assigns)
         return final[0]
@@ -254,6 +225,7 @@ class _Run:
         final: tuple[object, ...] = _NONE,
     ) -> object:
         """The value of anything that can stand in a command."""
+        self.at = node
         if isinstance(node, Literal):
             return node.value
         if isinstance(node, Dot):
@@ -274,36 +246,63 @@ class _Run:
         if not names and (args or final):
             raise self.error(node, f"can't give argument to non-function {node}")
         for name in names[:-1]:
-            value = self.field(node, value, name, last=False)
+            value = self.field(node, value, name)
         if not names:
             return value
         given = tuple(self.operand(arg, dot) for arg in args) + final
-        return self.field(node, value, names[-1], last=True, args=given)
+        return self.field(node, value, names[-1], given)
 
-    def field(
-        self, node: Node, value: object, name: str, *, last: bool, args: tuple[object, ...] = ()
-    ) -> object:
+    def field(self, node: Node, value: object, name: str, args: tuple[object, ...] = ()) -> object:
         """`.name` of a value: a field, a map's key, or a method with its arguments."""
-        shape = self.template.shape
+        typed = not self.strict or isinstance(node, Chain)
+        if isinstance(node, Chain):
+            node = self.at  # Go names the last thing it looked at, which is in the parentheses
         if isinstance(value, Fields):
             if name not in value.values:
                 raise self.error(node, f"can't evaluate field {name} in type {value.type_name}")
-            found = value.values[name]
-        elif isinstance(value, GoMap):
-            found = value.get(name, NoValue())
-        elif isinstance(value, dict):
-            if name in value:
-                found = value[name]
-            elif last and shape and name in shape.optional:
-                found = marked(shape.optional[name], shape, name)
-            else:
-                raise self.error(node, f'map has no entry for key "{name}"')
-        elif value is None or isinstance(value, NoValue):
+            return self.method(node, value.values[name], name, args)
+        if isinstance(value, GoMap):
+            return self.key(node, value, name, args)
+        if isinstance(value, dict):
+            if args:
+                raise self.error(node, f"{name} has arguments but cannot be invoked as function")
+            return self.struct_field(node, value, name)
+        if isinstance(value, NoValue) and not self.strict:
+            return value
+        if isinstance(value, NoValue):
+            raise self.error(node, f'nil data; no entry for key "{name}"')
+        if value is None:
             raise self.error(node, f"nil pointer evaluating interface {{}}.{name}")
-        else:
-            kind = "interface {}" if shape else type_name(value)
-            raise self.error(node, f"can't evaluate field {name} in type {kind}")
-        wanted = _arguments(found) if callable(found) else 0
+        kind = type_name(value) if typed else "interface {}"
+        raise self.error(node, f"can't evaluate field {name} in type {kind}")
+
+    def key(self, node: Node, value: GoMap, name: str, args: tuple[object, ...]) -> object:
+        """The value of a map's key."""
+        found = value.get(name, _MISSING)
+        if callable(found):  # the header of a table has `Label`
+            return self.method(node, found, name, args)
+        if args:
+            raise self.error(node, f"{name} is not a method but has arguments")
+        if found is not _MISSING:
+            return found
+        if self.strict:
+            raise self.error(node, f'map has no entry for key "{name}"')
+        return _MISSING
+
+    def struct_field(self, node: Node, value: dict[str, object], name: str) -> object:
+        """A field of one of Docker's types, under the name it has there."""
+        shape = self.template.shape
+        key = shape.go_names.get(name, name) if shape else name
+        only_json = key == name and shape is not None and name in shape.go_names.values()
+        if key in value and not only_json:
+            return value[key]
+        if shape and name in shape.optional:
+            return marked(shape.optional[name], shape, name)
+        raise self.error(node, f"can't evaluate field {name}")
+
+    def method(self, node: Node, found: object, name: str, args: tuple[object, ...]) -> object:
+        """The value of a field of a list's line; some want arguments."""
+        wanted = argument_count(found) if callable(found) else 0
         if len(args) != wanted:
             count = f"want {wanted} got {len(args)}"
             raise self.error(node, f"wrong number of args for {name}: {count}")
@@ -318,6 +317,7 @@ class _Run:
         final: tuple[object, ...],
     ) -> object:
         """Call a function of the table, after checking what it gets."""
+        self.at = name
         if name.name in _LOGIC:
             return self.logic(name, args, dot, final)
         function = self.template.functions[name.name]
@@ -368,13 +368,17 @@ class _Run:
 
     def check(self, node: Node, value: object, kind: str) -> None:
         """Refuse a value of the wrong type."""
+        if isinstance(value, NoValue) and kind in _TYPES:
+            raise self.error(node, f"invalid value; expected {_TYPES[kind]}")
         if not _fits(value, kind):
             found = f"expected {_TYPES[kind]}; got {type_name(value)}"
             raise self.error(node, f"wrong type for value; {found}")
 
 
 def _plain(value: object) -> object:
-    """A whole line as the functions see it: `{{json .}}`."""
+    """A value as functions see it: a whole line as what `{{json .}}` prints, nothing as nil."""
+    if isinstance(value, NoValue):
+        return None
     return value.plain() if isinstance(value, Fields) else value
 
 

@@ -188,6 +188,8 @@ def _number(source: str, pos: int) -> Token:
             break
         end += 1
     text = source[pos:end]
+    if text.isdecimal() and (len(text) > 20 or int(text) >= 1 << 64):
+        raise parse_error(source, pos, f'integer overflow: "{text}"')
     try:
         return Token("number", text, pos, _parse_number(text))
     except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from minidock.cli.template import Fields, format_documents, format_rows
@@ -343,3 +345,83 @@ def test_hostile_templates_are_errors(form: str) -> None:
 
 def test_a_width_has_a_bound() -> None:
     assert len(Template('{{printf "%999999999d" 1}}').execute(None)) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        # A name of Docker's type: structs, and null pointers.
+        ("{{.ID}} {{.State}}", f"{DOCUMENT['Id']} {{running true 3536 0}}"),
+        ("{{.State.Health}} {{.HostConfig.PidsLimit}}", "<nil> <nil>"),
+        ("{{json .Config.Volumes}} {{index .Config.Volumes `x`}}", "null {}"),
+        ("{{index .NetworkSettings.Ports `80/tcp`}}", "<no value>"),
+        ("{{.NetworkSettings.Networks.x.IPAddress}}", "<no value>"),
+        # A name of the JSON: maps, and nothing.
+        (
+            "{{.Id}} {{.State}}",
+            f"{DOCUMENT['Id']} map[ExitCode:0 Pid:3536 Running:true Status:running]",
+        ),
+        ("{{.Id}} {{.HostConfig.PidsLimit}}", f"{DOCUMENT['Id']} <no value>"),
+        ("{{.Id}} {{json .Config.Labels}}", DOCUMENT["Id"] + ' {"a":"b","c":"d"}'),  # type: ignore[operator]
+        ("{{.Id}} {{range .Config.Env}}x{{else}}none{{end}}", f"{DOCUMENT['Id']} none"),
+    ],
+)
+def test_a_document_is_typed_first_and_then_maps(form: str, text: str) -> None:
+    assert inspect(form) == text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("{{.State.Health.Status}}",
+         '8: at <.State.Health.Status>: map has no entry for key "Health"'),
+        ("{{(.State).Foo}}", '3: at <.State>: map has no entry for key "Foo"'),
+        ("{{.Name 3}}", "2: at <.Name>: Name is not a method but has arguments"),
+        ("{{.Config.Env.X}}", "9: at <.Config.Env.X>: nil pointer evaluating interface {}.X"),
+        ("{{.Id}}{{.Config.Labels.x}}", '16: at <.Config.Labels.x>: map has no entry for key "x"'),
+        (
+            "{{.Id}}{{(index .NetworkSettings.Networks `x`).y}}",
+            '42: at <`x`>: nil data; no entry for key "y"',
+        ),
+        ("{{eq .State.Status 3}}", "2: at <eq .State.Status 3>: error calling eq: "
+         "incompatible types for comparison"),
+        ('{{(1).Foo}}', "3: at <1>: can't evaluate field Foo in type int"),
+    ],
+)  # fmt: skip
+def test_a_document_says_where_it_went_wrong(form: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        inspect(form)
+    text = message.replace(" at ", ' executing "" at ', 1)
+    assert caught.value.message == f"template parsing error: template: :1:{text}"
+
+
+def test_bytes_are_counted() -> None:
+    assert Template('{{truncate "日本" 3}}{{slice "日本" 3 6}}').execute(None) == "日本"
+    with pytest.raises(TemplateError, match=r"slice bounds out of range \[:-1\]"):
+        Template('{{truncate "abc" -1}}').execute(None)
+
+
+PIECES = (
+    "{{ }} {{- -}} ( ) | , := = . .. $ $x .Name .State.Pid .Args index len eq lt and printf "
+    "json pad split join range if else end with break nil true 3 -1 1.5 99999999999999999999 09 'a' `b` \"c "
+    '"%d%s" /* */ upper . é \\'
+).split()
+
+
+def test_nonsense_is_an_error_and_nothing_else() -> None:
+    chance = random.Random(1)
+    refused = 0
+    for _ in range(3000):
+        inside = " ".join(chance.choices(PIECES, k=chance.randrange(1, 8)))
+        for form in ("{{" + inside + "}}", inside):
+            try:
+                inspect(form)
+            except TemplateError:
+                refused += 1
+    assert refused > 1000
+
+
+@pytest.mark.parametrize("form", ["{{" + "9" * 5000 + "}}", "{{pad `x` 99999999999999 1}}"])
+def test_too_much(form: str) -> None:
+    with pytest.raises(TemplateError):
+        inspect(form)
