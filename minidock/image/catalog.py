@@ -81,16 +81,26 @@ def load(blobs: Blobs, entry: Entry) -> StoredImage | None:
     """
     what = label(entry)
     try:
-        descriptor = _for_host(blobs, entry.descriptor, what)
-        if descriptor is None:
-            return None
-        manifest = parse_manifest(blobs.read(descriptor, what), f"{what}: manifest")
-        if manifest.config.media_type not in CONFIGS:
-            return None
-        data = blobs.read(manifest.config, what)
-        config = parse_image_config(data, f"{what}: config")
+        return _load(blobs, entry, what)
     except BadJSON as error:
-        raise StoreError(error.message) from None
+        raise StoreError(error.message, hint=_remedy(entry)) from None
+    except StoreError as error:
+        error.hint = _remedy(entry)
+        raise
+
+
+def _remedy(entry: Entry) -> str:
+    return f"`minidock rmi {entry.reference or entry.descriptor.digest.short}` removes the image."
+
+
+def _load(blobs: Blobs, entry: Entry, what: str) -> StoredImage | None:
+    descriptor = _for_host(blobs, entry.descriptor, what)
+    if descriptor is None:
+        return None
+    manifest = parse_manifest(blobs.read(descriptor, what), f"{what}: manifest")
+    if manifest.config.media_type not in CONFIGS:
+        return None
+    config = parse_image_config(blobs.read(manifest.config, what), f"{what}: config")
     if len(manifest.layers) != len(config.diff_ids):
         raise StoreError(
             f"{what}: {len(manifest.layers)} layers but {len(config.diff_ids)} DiffIDs"

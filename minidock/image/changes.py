@@ -15,7 +15,8 @@ frontend/dockerfile/parser, instructions
 from __future__ import annotations
 
 from minidock.errors import InvalidInput
-from minidock.image.words import expand, expand_words
+from minidock.image.healthcheck import parse_healthcheck
+from minidock.image.words import expand, expand_words, first_word, json_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 
 _SHELL = ("/bin/sh", "-c")
 _MAX_PORT = 65535
-_MILLISECOND = 1_000_000  # nanoseconds
-_UNITS = {
-    "ns": 1,
-    "us": 1000,
-    "µs": 1000,
-    "μs": 1000,
-    "ms": _MILLISECOND,
-    "s": 1000 * _MILLISECOND,
-    "m": 60_000 * _MILLISECOND,
-    "h": 3_600_000 * _MILLISECOND,
-}
 
 
 def apply_changes(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +39,7 @@ def apply_changes(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str
         raise InvalidInput("file with no instructions")
     instructions = []
     for line in lines:
-        name, arguments = _first_word(line)
+        name, arguments = first_word(line)
         if name.upper() not in _INSTRUCTIONS:
             raise InvalidInput(f"{name.lower()} is not a valid change command")
         instructions.append((name.upper(), arguments))
@@ -67,11 +57,6 @@ def _inherit(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
         if new.get("Entrypoint") is None and old.get("Entrypoint"):
             new["Entrypoint"] = old["Entrypoint"]
     return new
-
-
-def _first_word(text: str) -> tuple[str, str]:
-    word, *rest = text.split(None, 1)
-    return word, rest[0] if rest else ""
 
 
 def _logical_lines(text: str) -> list[str]:
@@ -114,28 +99,11 @@ class _Config:
 
     def command(self, arguments: str) -> list[str]:
         """Exec form as it is; shell form for a shell."""
-        words = _json_list(arguments)
+        words = json_list(arguments)
         if words is not None:
             return words
         shell = list(self.config.get("Shell") or _SHELL)
         return [*shell, arguments] if arguments else shell
-
-
-def _json_list(text: str) -> list[str] | None:
-    """The exec form; None for what is not JSON, which makes it shell form."""
-    import json
-
-    if not text.startswith("["):
-        return None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(values, list):
-        return None
-    if not all(isinstance(value, str) for value in values):
-        raise InvalidInput("when using JSON array syntax, arrays must be comprised of strings only")
-    return values
 
 
 def _raw_words(text: str) -> list[str]:
@@ -255,93 +223,7 @@ def _ports(spec: str) -> list[str]:
 
 
 def _healthcheck(new: _Config, arguments: str) -> None:
-    flags, kind, rest = _healthcheck_parts(arguments)
-    if kind == "NONE":
-        if rest:
-            raise InvalidInput("HEALTHCHECK NONE takes no arguments")
-        new.config["Healthcheck"] = {"Test": ["NONE"]}
-        return
-    if kind != "CMD":
-        raise InvalidInput(f'Unknown type "{kind}" in HEALTHCHECK (try CMD)')
-    command = _json_list(rest)
-    if not rest or command == []:
-        raise InvalidInput("Missing command after HEALTHCHECK CMD")
-    check: dict[str, Any] = {}
-    check["Test"] = ["CMD-SHELL", rest] if command is None else ["CMD", *command]
-    for flag, value in flags.items():
-        number = _retries(value) if flag == "retries" else _interval(flag, value)
-        if number:
-            check[_HEALTH_FLAGS[flag]] = number
-    new.config["Healthcheck"] = check
-
-
-_HEALTH_FLAGS = {
-    "interval": "Interval",
-    "timeout": "Timeout",
-    "start-period": "StartPeriod",
-    "start-interval": "StartInterval",
-    "retries": "Retries",
-}
-
-
-def _healthcheck_parts(arguments: str) -> tuple[dict[str, str], str, str]:
-    """The `--flag=value`s, then CMD or NONE, then the rest of the line."""
-    flags = {}
-    while arguments.startswith("--"):
-        word, arguments = _first_word(arguments)
-        flag, equals, value = word[2:].partition("=")
-        if flag not in _HEALTH_FLAGS:
-            raise InvalidInput(f"Unknown flag: {flag}")
-        if not equals:
-            raise InvalidInput(f"Missing a value on flag: {flag}")
-        if flag in flags:
-            raise InvalidInput(f"Duplicate flag specified: {flag}")
-        flags[flag] = value
-    if not arguments:
-        raise InvalidInput("HEALTHCHECK requires at least one argument")
-    kind, rest = _first_word(arguments)
-    return flags, kind.upper(), rest
-
-
-def _interval(flag: str, value: str) -> int:
-    """A duration of Go such as `1m30s`, in nanoseconds."""
-    if not value:
-        return 0
-    total = _duration(value)
-    if total and total < _MILLISECOND:
-        raise InvalidInput(f'Interval "{flag}" cannot be less than 1ms')
-    return total
-
-
-def _duration(text: str) -> int:
-    negative, rest = text.startswith("-"), text.lstrip("+-") if text[:1] in "+-" else text
-    total = 0.0
-    if rest == "0":
-        return 0
-    while rest:
-        length = len(rest) - len(rest.lstrip("0123456789."))
-        number, rest = rest[:length], rest[length:]
-        length = len(rest) - len(rest.lstrip("nuµμmsh"))
-        # `1ms` is milliseconds, `1m` minutes, `1h2m` has a number in between.
-        unit, rest = rest[:length], rest[length:]
-        if number.count(".") > 1 or not number.strip(".") or unit not in _UNITS:
-            raise InvalidInput(f'time: invalid duration "{text}"')
-        total += float(number) * _UNITS[unit]
-    if not text.strip("+-"):
-        raise InvalidInput(f'time: invalid duration "{text}"')
-    return -round(total) if negative else round(total)
-
-
-def _retries(value: str) -> int:
-    if not value:
-        return 0
-    sign = value[:1] == "-"
-    digits = value[1:] if value[:1] in "+-" else value
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
-        raise InvalidInput(f'strconv.ParseInt: parsing "{value}": invalid syntax')
-    if sign:
-        raise InvalidInput(f"--retries cannot be negative ({int(value)})")
-    return int(digits)
+    new.config["Healthcheck"] = parse_healthcheck(arguments)
 
 
 def _onbuild(new: _Config, arguments: str) -> None:
@@ -372,7 +254,7 @@ def _user(new: _Config, arguments: str) -> None:
 
 
 def _volume(new: _Config, arguments: str) -> None:
-    words = _json_list(arguments)
+    words = json_list(arguments)
     paths = [new.expand(word) for word in (arguments.split() if words is None else words)]
     if not paths:
         raise InvalidInput("VOLUME requires at least one argument")

@@ -7,6 +7,7 @@ See: image-spec config.md (history, rootfs.diff_ids)
 
 from __future__ import annotations
 
+from minidock.errors import InvalidInput
 from minidock.record import Record
 from minidock.spec.digest import EMPTY_LAYER
 from minidock.spec.image import (
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from minidock.spec.digest import DiffID
     from minidock.spec.image import Platform
+
+# Docker's limit too: the names of all layers must fit into one page of mount options.
+MAX_LAYERS = 125
 
 
 class NewLayer(Record):
@@ -60,8 +64,11 @@ def append_layer(
 ) -> tuple[ImageConfig, tuple[Descriptor, ...]]:
     """The parent with one more layer on top: what `commit` makes.
 
-    A layer that changes nothing is left out; the history says so (Docker does the same).
+    A layer that changes nothing is left out; the history says so (Docker does the same). Raises
+    `InvalidInput` if there are too many.
     """
+    if len(parent.diff_ids) >= MAX_LAYERS:
+        raise InvalidInput("max depth exceeded")
     empty = layer.diff_id == EMPTY_LAYER
     image = parent.but(
         diff_ids=parent.diff_ids if empty else (*parent.diff_ids, layer.diff_id),

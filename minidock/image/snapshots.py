@@ -172,13 +172,15 @@ class Snapshots:
         return [ChainID.from_hex(stem) for stem in stems if is_identifier(stem)]
 
     def chain_of(self, path: str) -> ChainID | None:
-        """The layer that a path such as `…/layers/l/7` means, if it is one."""
+        """The layer that a path such as `…/layers/l/7` means, if it is one.
+
+        However the path begins: a root that was named in another way, or moved, is no reason to
+        remove the layers of a container.
+        """
         directory, _, name = path.rpartition("/")
         try:
-            if directory == f"{self._directory}/l":
-                name = os.path.basename(os.readlink(path))
-            elif directory != self._directory:
-                return None
+            if directory.endswith("/l"):
+                name = os.path.basename(os.readlink(f"{self._directory}/l/{name}"))
             return ChainID.from_hex(name)
         except (OSError, BadData):
             return None

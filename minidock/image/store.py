@@ -10,6 +10,8 @@ takes lines out of index.json (removal.py) and then sweeps what they alone led t
 
 from __future__ import annotations
 
+import os
+
 from minidock.errors import InvalidInput, NotFound
 from minidock.image import catalog
 from minidock.image.blobs import MissingBlob
@@ -50,6 +52,7 @@ class ImageStore:
     written."""
 
     def __init__(self, root: str) -> None:
+        root = os.path.abspath(root)
         self._layout = Layout(f"{root}/images")
         self._snapshots = Snapshots(root)
 

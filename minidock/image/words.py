@@ -37,6 +37,30 @@ def expand_words(word: str, env: Mapping[str, str]) -> list[str]:
     return _Lexer(word, env).run()[1]
 
 
+def json_list(text: str) -> list[str] | None:
+    """The exec form; None for what is not JSON, which makes it shell form. Raises
+    `InvalidInput`."""
+    import json
+
+    if not text.startswith("["):
+        return None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, list):
+        return None
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidInput("when using JSON array syntax, arrays must be comprised of strings only")
+    return values
+
+
+def first_word(text: str) -> tuple[str, str]:
+    """The first word and what follows the white space behind it."""
+    word, *rest = text.split(None, 1)
+    return word, rest[0] if rest else ""
+
+
 class _Lexer:
     def __init__(self, text: str, env: Mapping[str, str]) -> None:
         self._text = text
