@@ -403,7 +403,8 @@ def test_bytes_are_counted() -> None:
 
 PIECES = (
     "{{ }} {{- -}} ( ) | , := = . .. $ $x .Name .State.Pid .Args index len eq lt and printf "
-    "json pad split join range if else end with break nil true 3 -1 1.5 99999999999999999999 09 'a' `b` \"c "
+    "json pad split join range if else end with break nil true 3 -1 1.5 99999999999999999999 "
+    "09 'a' `b` \"c "
     '"%d%s" /* */ upper . é \\'
 ).split()
 
