@@ -1,4 +1,7 @@
-"""Words in Dockerfile instructions: BuildKit's own cases where they are here, and the errors."""
+"""Words in Dockerfile instructions: BuildKit's own cases where they are here, and the errors.
+
+The cases are fixtures outside the project: `MINIDOCK_FIXTURES`, or ../shared/fixtures.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from minidock.errors import InvalidInput
 from minidock.image.words import expand, expand_words
 
 ENV = {"PWD": "/home", "SHELL": "bash", "KOREAN": "한국어", "NULL": "", "PORTS": "80 443/tcp"}
-FIXTURES = os.environ.get("MINIDOCK_FIXTURES", "")
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FIXTURES = os.environ.get("MINIDOCK_FIXTURES", os.path.join(PROJECT, "../shared/fixtures"))
 
 
 def cases(name: str) -> list[str]:
     path = f"{FIXTURES}/dockerfile/{name}"
-    if not FIXTURES or not os.path.exists(path):
+    if not os.path.exists(path):
         pytest.skip(f"BuildKit's {name} is not here (MINIDOCK_FIXTURES names the directory)")
     with open(path, encoding="utf-8") as file:
         lines = file.read().splitlines()
