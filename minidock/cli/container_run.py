@@ -137,7 +137,7 @@ def run(args: Parsed, app: App) -> int:
     narrate = _narrator(args, app)
     outcome = start_container(container, connection, attach=options.attach, narrate=narrate)
     if narrate:
-        narrate.summary()
+        _end_narration(narrate, outcome, executed=False)
     if outcome.kind != "started":
         _write_start_error(outcome)
     if not options.attach:
@@ -177,7 +177,7 @@ def execute(args: Parsed, app: App) -> int:
     narrate = _narrator(args, app)
     outcome = execute_in(_find(app, name), options, connection, narrate)
     if narrate:
-        narrate.summary()
+        _end_narration(narrate, outcome, executed=True)
     if outcome.kind != "started":
         if detach:
             raise MinidockError(outcome.message)
@@ -281,7 +281,7 @@ def _start(
         return connection, 0
     outcome = start_container(container, connection, attach=attach, narrate=narrate)
     if narrate:
-        narrate.summary()
+        _end_narration(narrate, outcome, executed=False)
     if outcome.kind != "started":
         _write_start_error(outcome)
     return connection, outcome.code
@@ -366,9 +366,19 @@ def _find(app: App, name: str) -> Container:
 def _narrator(args: Parsed, app: App) -> Narration | None:
     if not args.on("explain"):
         return None
-    from minidock.study.explain import narration_for
+    from minidock.study.explain import BEFORE, narration_for
 
-    return narration_for(app.err, app.stderr)
+    narration = narration_for(app.err, app.stderr)
+    narration.tell("command", BEFORE)
+    return narration
+
+
+def _end_narration(narration: Narration, outcome: Outcome, *, executed: bool) -> None:
+    from minidock.study.explain import AFTER_EXEC, AFTER_START
+
+    if outcome.kind == "started":
+        narration.tell("monitor", AFTER_EXEC if executed else AFTER_START)
+    narration.summary()
 
 
 def _write_start_error(outcome: Outcome) -> None:

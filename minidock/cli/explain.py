@@ -36,7 +36,7 @@ def explain(args: Parsed, app: App) -> int:
     from minidock.cli.container_run import RUN
     from minidock.cli.parse import check_count, parse
     from minidock.cli.run_options import run_options
-    from minidock.study.explain import narration_for
+    from minidock.study.explain import AFTER_START, BEFORE, narration_for
     from minidock.study.imagine import imagine
     from minidock.study.rehearse import rehearse
 
@@ -57,6 +57,7 @@ def explain(args: Parsed, app: App) -> int:
     imagined = imagine(app.root, options)
     if imagined.note:
         app.err(f"{imagined.note}\n")
+    narration.tell("command", BEFORE)
     try:
         rehearse(
             imagined.plan,
@@ -68,6 +69,7 @@ def explain(args: Parsed, app: App) -> int:
     except (StartFailed, OSError) as error:
         narration.summary()
         raise MinidockError(f"here the start would fail: {_reason(error)}") from error
+    narration.tell("monitor", AFTER_START)
     narration.summary()
     return 0
 

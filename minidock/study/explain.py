@@ -22,15 +22,32 @@ from minidock.spec.lean_json import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 HEADINGS = {
+    "command": "the command, on the host",
     "main": "main, on the host",
     "intermediate": "intermediate, on its way from the host into the container",
     "init": "init, in the container",
     "child of init": "child of init, which becomes the program",
+    "monitor": "the monitor, on the host, from now on",
 }
+# What is done around a start, by processes that do not tell their calls: in a sentence each.
+BEFORE = (
+    (
+        "start a monitor, the interpreter on a read-only mount that no container can change",
+        "open_tree(2)",
+        "mount_setattr(2)",
+        "execveat(2)",
+    ),
+    ("order it to start a process; it has a child do that, which is main", "unix(7)", "fork(2)"),
+)
+AFTER_START = (
+    ("hold the container's streams, write its log, wait for its end", "poll(2)", "wait4(2)"),
+    ("then remove the cgroup, and write down how it ended", "rmdir(2)", "cgroups(7)"),
+)
+AFTER_EXEC = (("hold the process's streams, wait for its end", "poll(2)", "wait4(2)"),)
 COLUMNS = 100
 _SENTENCE, _CALL, _CONTINUED = 2, 6, 10  # columns of indentation
 _BOLD, _DIM, _HEADING, _ERROR = "1", "2", "1;36", "33"
@@ -68,18 +85,23 @@ class Narration:
             text = self._paint(_HEADING, _visible(heading)) + "\n\n"
             text = ("\n" if self._process else "") + text
             self._process = process
-        elif kind == "step" and self._waiting:
+        elif kind != "call" and self._waiting:
             text = " " * _CALL + self._paint(_DIM, "(nothing to be done)") + "\n"
-        if kind == "step":
-            self._steps += 1
-            text += self._step(*rest)
-        else:
+        if kind == "call":
             self._calls += 1
             text += self._call(*rest)
+        else:
+            self._steps += kind == "step"
+            text += self._step(*rest)
         self._waiting = kind == "step"
         self._write(text)
 
     __call__ = feed
+
+    def tell(self, process: str, remarks: Iterable[tuple[str, ...]]) -> None:
+        """Print sentences that stand for themselves."""
+        for sentence, *pages in remarks:
+            self.show([process, "remark", sentence, pages])
 
     def summary(self) -> None:
         """Print how much it was."""

@@ -216,7 +216,9 @@ def compare(minidock: Any, tmp_path: Path, *command: str) -> dict[str, list[str]
     calls = strace_calls(record.read_text())
     who = processes(calls)
     told = told_calls(done.stderr)
+    assert not told.pop("command") + told.pop("monitor")  # they tell in sentences, see below
     assert set(told) == set(who)
+    check_sentences(done.stderr, calls, who["main"])
     ours, theirs = channel([c for c in calls[who["main"]] if c.name == "socketpair"][-1])
     inherited = {"main": set[str](), "intermediate": {ours, theirs}}
     agreed = {}
@@ -261,6 +263,27 @@ def test_exec(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
     agreed = compare(minidock, tmp_path, "exec", "--explain", *flags, name, "true")
     assert any(call.startswith("setns(") for call in agreed["intermediate"])
     assert agreed["init"][-1].startswith('execve("/bin/true", ["true"], ')
+
+
+def check_sentences(text: str, calls: dict[int, list[Call]], main: int) -> None:
+    """What command and monitor say of themselves without listing calls is done, too."""
+    made = {
+        pid: [(call.name, call.arguments, call.result) for call in found]
+        for pid, found in calls.items()
+    }
+
+    def done(pid: int, name: str, pattern: str) -> bool:
+        return any(n == name and re.search(pattern, a) and r[0] != "-" for n, a, r in made[pid])
+
+    monitor = next(pid for pid in made if done(pid, "clone", "") and any(
+        n == "clone" and r == str(main) for n, _, r in made[pid]))  # fmt: skip
+    command = min(made)
+    assert "the interpreter on a read-only mount that no container can change" in text
+    assert done(command, "open_tree", "python.*OPEN_TREE_CLONE")
+    assert done(command, "mount_setattr", "MOUNT_ATTR_RDONLY")
+    assert done(monitor, "execveat", "engine.*AT_EMPTY_PATH")
+    removes = "then remove the cgroup" in text
+    assert done(monitor, "rmdir", "/sys/fs/cgroup/") is removes
 
 
 # ── told beforehand and while it happens ──
