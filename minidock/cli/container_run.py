@@ -156,14 +156,15 @@ def create(args: Parsed, app: App) -> int:
 
 def execute(args: Parsed, app: App) -> int:
     """`minidock exec`"""
-    from minidock.engine.exec import ExecOptions
+    from minidock.engine.exec import ExecOptions, fork_monitor
     from minidock.engine.exec import execute as execute_in
 
     name, *command = args.positionals
     detach = args.on("detach")
     if args.on("tty") and args.on("interactive") and not detach:
         _require_terminal(app)
-    connection = _monitor(app, "exec")
+    container = _find(app, name)
+    connection = fork_monitor(container)  # it gets ready while we go on here
     options = ExecOptions(
         command=tuple(command),
         terminal=args.on("tty"),
@@ -175,7 +176,7 @@ def execute(args: Parsed, app: App) -> int:
         console_size=_console_size(app),
     )
     narrate = _narrator(args, app)
-    outcome = execute_in(_find(app, name), options, connection, narrate)
+    outcome = execute_in(container, options, connection, narrate)
     if narrate:
         _end_narration(narrate, outcome, executed=True)
     if outcome.kind != "started":
@@ -347,12 +348,12 @@ def _not_pulled(app: App, name: str) -> MinidockError:
     )
 
 
-def _monitor(app: App, errand: str = "run") -> MonitorConnection:
+def _monitor(app: App) -> MonitorConnection:
     """The monitor that `main` has spawned already, or one more."""
     from minidock.engine.client import MonitorConnection
     from minidock.engine.spawn import spawn_monitor
 
-    socket, app.monitor = app.monitor or spawn_monitor(errand), None
+    socket, app.monitor = app.monitor or spawn_monitor(), None
     return MonitorConnection(socket)
 
 

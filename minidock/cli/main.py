@@ -93,7 +93,7 @@ def dispatch(app: App, argv: list[str], environ: os._Environ[str] | dict[str, st
     if path in NEED_MONITOR and "--help" not in rest and os.geteuid() == 0:
         from minidock.engine.spawn import spawn_monitor
 
-        app.monitor = spawn_monitor(path.rpartition(" ")[2])
+        app.monitor = spawn_monitor()
     return _run(app, load(target), path, rest)
 
 

@@ -45,7 +45,7 @@ GROUPS = {
 }
 
 NEED_MONITOR = frozenset(
-    ("run", "container run", "exec", "container exec", "start", "container start")
+    ("run", "container run", "start", "container start")
 )
 """Commands that will need a monitor: it is spawned before they are even loaded."""
 

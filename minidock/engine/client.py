@@ -74,6 +74,12 @@ class MonitorConnection:
             if found:
                 return found
 
+    def wait_ready(self) -> None:
+        """Until the fork that will monitor an `exec` can take its order. `ConnectionError` if the
+        container's monitor is gone."""
+        if frames.READY not in (kind for kind, _ in self.receive()):
+            raise ConnectionResetError("the container's monitor has ended")
+
     def wait_started(self, narrate: Any = None) -> Outcome:
         """Wait until the program runs. Frames that follow stay for `next_frames`."""
         while True:

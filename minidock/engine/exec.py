@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minidock.engine.client import MonitorConnection, Outcome
-    from minidock.engine.containers import Container
+    from minidock.engine.containers import Container, State
 
 
 class ExecOptions(Record):
@@ -38,6 +38,30 @@ class ExecOptions(Record):
     console_size: tuple[int, int] = (0, 0)
 
 
+def require_running(container: Container) -> State:
+    """Raises `Conflict`, in Docker's words, where nothing can be executed."""
+    state = container.state()
+    if not state.running:
+        raise Conflict(f"container {container.id} is not running")
+    if state.status == "paused":
+        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+    return state
+
+
+def fork_monitor(container: Container) -> MonitorConnection:
+    """Ask the container's monitor for a fork of itself. Raises `Conflict` where none runs."""
+    from minidock.engine.client import MonitorConnection
+
+    try:
+        connection = MonitorConnection.connect(container.socket_path)
+        connection.send(frames.FORK)
+    except OSError:
+        require_running(container)
+        lost = f"container {container.id} has lost its monitor: stop or remove it"
+        raise Conflict(lost) from None
+    return connection
+
+
 def execute(
     container: Container,
     options: ExecOptions,
@@ -48,11 +72,7 @@ def execute(
 
     Raises `Conflict` where the container does not run.
     """
-    state = container.state()
-    if not state.running:
-        raise Conflict(f"container {container.id} is not running")
-    if state.status == "paused":
-        raise Conflict(f"container {container.id} is paused, unpause the container before exec")
+    state = require_running(container)
     request = f"{container.run_dir}/exec-{os.urandom(32).hex()}.json"
     process = _process(container, options)
     document = {"init": state.pid, "startTime": state.start_time, "process": process}
@@ -62,6 +82,7 @@ def execute(
     letters += "io" if options.interactive and not options.detach else ""
     letters += "" if options.detach else "a"
     letters += "e" if narrate else ""
+    connection.wait_ready()
     connection.send(frames.ORDER, Order(container.directory, request, letters).encode())
     return connection.wait_started(narrate)
 

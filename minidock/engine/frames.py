@@ -23,6 +23,7 @@ ATTACH = 2  # from now on STDOUT and STDERR come here
 STDIN = 3
 STDIN_EOF = 4
 RESIZE = 5  # rows, columns: two big-endian 16-bit numbers
+FORK = 6  # become the monitor of an `exec`: a fork of the container's answers with READY
 
 # from the monitor
 STARTED = 16  # the program runs
@@ -30,6 +31,7 @@ FAILED = 17  # exit code as one byte, then the message
 STDOUT = 18
 STDERR = 19
 EXITED = 20  # the exit code, one byte
+READY = 22  # to FORK: send the ORDER now
 NARRATION = 21  # what `--explain` tells, UTF-8 text
 
 HEADER = 5

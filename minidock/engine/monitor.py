@@ -12,8 +12,8 @@ memory stays), sealed against the container (linux/seal.py), which imports next 
 
 spawn.py tells how the three come to be.
 
-The monitor of an `exec` is the same program: it holds the streams of one more process in a
-container and reports its end, without a log, a socket or a file.
+The monitor of an `exec` is a fork of the container's, and the same program: it holds the streams of
+one more process and reports its end, without a log, a socket or a file.
 
 See: PR_SET_CHILD_SUBREAPER(2const), pidfd_open(2), wait(2)
 """
@@ -31,6 +31,7 @@ from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import Order
 from minidock.engine.session import Client, Streams
 from minidock.engine.sockets import with_directory
+from minidock.engine.spawn import become_monitor
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
 
@@ -76,6 +77,8 @@ class Monitor:
                 self._obey(Order.parse(payload.decode("utf-8", "surrogateescape")))
             except OSError as error:
                 self._refuse(f"the monitor cannot start: {error}")
+        elif kind == frames.FORK and not client.attached:
+            self._fork_for_exec(client)
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
@@ -95,6 +98,21 @@ class Monitor:
                 self._streams.end_input()
         if not self._order:
             self._ended = True  # the command failed before it had an order to give
+
+    def _fork_for_exec(self, client: Client) -> None:
+        """Leave this client to a fork of ours, which will hold the streams of its `exec`."""
+        pid = os.fork()
+        if pid == 0:
+            become_monitor(client.fileno())
+        self._clients.remove(client)
+        client.close()
+        pidfd = os.pidfd_open(pid)
+        self._loop.watch(pidfd, READ, lambda _: self._reap_fork(pid, pidfd))
+
+    def _reap_fork(self, pid: int, pidfd: int) -> None:
+        self._loop.forget(pidfd)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
 
     # ── the start ──
 

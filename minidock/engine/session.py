@@ -69,6 +69,9 @@ class Client:
             self._loop.forget(self._sock.fileno())
             self._sock.close()
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
     def drain(self) -> None:
         """At the end: deliver what is queued, however long the client takes."""
         if self.gone:

@@ -12,31 +12,59 @@ one first, and the two get ready at the same time.
       ├── ORDER ───► monitor, waits (engine/monitor.py)
 
 A command that fails before it has an order just closes the socket, and both end.
+
+An `exec` finds a monitor running already, the container's own: a fork of that one is ready at once,
+sealed like it and without an interpreter to start.
 """
 
 from __future__ import annotations
 
 import _socket
 import os
-import sys
 
 COMMAND_FD = 3
+_SPARE_FD = 1000
+_PR_SET_CHILD_SUBREAPER = 36
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def spawn_monitor(errand: str) -> _socket.socket:
-    """Start a monitor for "run" or "exec"; the socket on which it waits for its order. Raises
-    `OSError`."""
+def spawn_monitor() -> _socket.socket:
+    """Start a monitor; the socket on which it waits for its order. Raises `OSError`."""
     from minidock.linux.seal import spawn_sealed
 
     kind = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind, 0)
-    spawn_sealed("minidock.engine.spawn", (errand,), (theirs.fileno(),))
+    spawn_sealed("minidock.engine.spawn", (), (theirs.fileno(),))
     theirs.close()
     return ours
 
 
 def main() -> None:
     """In the new interpreter; descriptor 3 leads to the command."""
+    serve_command("run")
+
+
+def become_monitor(command: int) -> NoReturn:
+    """In a fork of a container's monitor: serve the `exec` at the other end of `command`.
+
+    Whatever the container's monitor held open is closed here; its objects are never touched again.
+    """
+    try:
+        os.dup2(command, _SPARE_FD)
+        os.closerange(COMMAND_FD, _SPARE_FD)
+        os.closerange(_SPARE_FD + 1, 1 << 16)
+        os.dup2(_SPARE_FD, COMMAND_FD, inheritable=False)
+        os.close(_SPARE_FD)
+        serve_command("exec", forked=True)
+    finally:
+        os._exit(0)
+
+
+def serve_command(errand: str, *, forked: bool = False) -> None:
+    """Fork the launcher, be the monitor. Returns when all is over."""
     from minidock.runtime.sync import channel_pair
 
     to_launcher, channel = channel_pair()
@@ -46,8 +74,14 @@ def main() -> None:
         os.close(COMMAND_FD)
         from minidock.engine.launcher import serve
 
-        serve(channel, sys.argv[1])
+        serve(channel, errand)
     channel.close()
     from minidock.engine.monitor import Monitor
 
+    if forked:
+        from minidock.engine import frames
+        from minidock.linux.syscalls import prctl
+
+        prctl(_PR_SET_CHILD_SUBREAPER, 1)  # a fork does not inherit it
+        os.write(COMMAND_FD, frames.frame(frames.READY))
     Monitor(_socket.socket(fileno=COMMAND_FD), to_launcher, launcher).run()

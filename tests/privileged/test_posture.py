@@ -179,7 +179,7 @@ def test_our_interpreter_cannot_be_overwritten(tmp_path, monkeypatch) -> None:
     shutil.copy(sys.executable, copy)
     monkeypatch.setattr(sys, "executable", str(copy))
     ours, theirs = socket.socketpair()
-    pid = spawn_sealed("minidock.engine.spawn", ("run",), (theirs.fileno(),))
+    pid = spawn_sealed("minidock.engine.spawn", (), (theirs.fileno(),))
     theirs.close()
     while not os.path.samestat(os.stat(f"/proc/{pid}/exe"), os.stat(copy)):
         time.sleep(0.001)  # until it has executed
