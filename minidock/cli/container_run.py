@@ -175,7 +175,7 @@ def execute(args: Parsed, app: App) -> int:
         working_dir=args.text("workdir"),
         console_size=_console_size(app),
     )
-    narrate = _narrator(args, app)
+    narrate = _narrator(args, app, executed=True)
     outcome = execute_in(container, options, connection, narrate)
     if narrate:
         _end_narration(narrate, outcome, executed=True)
@@ -364,13 +364,13 @@ def _find(app: App, name: str) -> Container:
     return Containers(Paths(app.root, app.run_root)).find(name)
 
 
-def _narrator(args: Parsed, app: App) -> Narration | None:
+def _narrator(args: Parsed, app: App, *, executed: bool = False) -> Narration | None:
     if not args.on("explain"):
         return None
-    from minidock.study.explain import BEFORE, narration_for
+    from minidock.study.explain import BEFORE, BEFORE_EXEC, narration_for
 
     narration = narration_for(app.err, app.stderr)
-    narration.tell("command", BEFORE)
+    narration.tell("command", BEFORE_EXEC if executed else BEFORE)
     return narration
 
 

@@ -43,6 +43,10 @@ BEFORE = (
     ),
     ("order it to start a process; it has a child do that, which is main", "unix(7)", "fork(2)"),
 )
+BEFORE_EXEC = (
+    ("ask the container's monitor for a fork of itself, which will hold the streams", "fork(2)"),
+    ("order it to start a process; it has a child do that, which is main", "unix(7)", "fork(2)"),
+)
 AFTER_START = (
     ("hold the container's streams, write its log, wait for its end", "poll(2)", "wait4(2)"),
     ("then remove the cgroup, and write down how it ended", "rmdir(2)", "cgroups(7)"),
