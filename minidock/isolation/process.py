@@ -89,10 +89,23 @@ class ResetSignals(Step):
         return "give every signal its default action back; Python ignores SIGPIPE and SIGXFSZ"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
+        ignored = _ignored_signals(kernel)
         for number in range(1, _LAST_SIGNAL + 1):
-            if kernel.signal_is_changed(number):
+            if ignored >> (number - 1) & 1 or kernel.signal_is_changed(number):
                 kernel.rt_sigaction(number)
         kernel.rt_sigprocmask()
+
+
+def _ignored_signals(kernel: Kernel) -> int:
+    """What the kernel says, a bit per signal: a parent may have had some ignored that the C library
+    keeps for itself (32 and 33) and shows nobody. proc_pid_status(5)"""
+    fd = kernel.open("/proc/self/status", os.O_RDONLY)
+    try:
+        lines = kernel.read(fd, 8192).splitlines()
+    finally:
+        kernel.close(fd)
+    found = [int(line.split()[1], 16) for line in lines if line.startswith(b"SigIgn:")]
+    return found[0] if found else 0
 
 
 class SetUmask(Step):

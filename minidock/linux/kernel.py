@@ -170,6 +170,9 @@ class LinuxKernel:
 
     def rt_sigaction(self, signum: int) -> None:
         """Give one signal its default action back."""
+        if signum in syscalls.LIBRARY_SIGNALS:
+            syscalls.default_action(signum)
+            return
         signal.signal(signum, signal.SIG_DFL)
 
     def rt_sigprocmask(self, how: int = signal.SIG_SETMASK, signals: Iterable[int] = ()) -> None:
@@ -177,7 +180,7 @@ class LinuxKernel:
         signal.pthread_sigmask(how, signals)
 
     def signal_is_changed(self, signum: int) -> bool:
-        """Whether this process ignores or handles a signal. (32 and 33 are the C library's.)"""
+        """Whether Python ignores or handles a signal. It cannot know of 32 and 33."""
         try:
             return signal.getsignal(signum) not in (signal.SIG_DFL, None)
         except ValueError:

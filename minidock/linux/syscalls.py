@@ -25,6 +25,7 @@ _X86_64 = os.uname().machine == "x86_64"
 SYS_PIVOT_ROOT = 155 if _X86_64 else 41
 SYS_KEYCTL = 250 if _X86_64 else 219
 SYS_EXECVEAT = 322 if _X86_64 else 281
+SYS_RT_SIGACTION = 13 if _X86_64 else 134
 SYS_BPF = 321 if _X86_64 else 280
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -145,6 +146,17 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
 def keyctl(operation: int, name: str | None) -> int:
     """keyctl(2), for the operations that take one name."""
     return _done(_syscall(SYS_KEYCTL, operation, _bytes(name)))
+
+
+# glibc keeps these for its threads and lets nobody touch them; but a parent that used the kernel
+# directly may have had them ignored, and that is inherited. signal(7), nptl(7)
+LIBRARY_SIGNALS = (32, 33)
+
+
+def default_action(signum: int) -> None:
+    """rt_sigaction(2) with SIG_DFL, past the C library: a struct of zeros."""
+    action = (ctypes.c_ulong * 4)()
+    _done(_syscall(SYS_RT_SIGACTION, signum, ctypes.byref(action), 0, 8))
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
