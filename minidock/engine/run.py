@@ -70,8 +70,9 @@ def _create(
     container_id = new_id()
     document, args = describe(options, image, container_id)
     directory = paths.container(container_id)
-    name = _take_name(containers, options.name, container_id)
+    os.mkdir(directory, 0o700)  # before the name: one whose directory is missing is free for all
     try:
+        name = _take_name(containers, options.name, container_id)
         document["Name"] = name
         _make_directory(paths, directory, images, image, document, args, options)
     except BaseException:
@@ -237,7 +238,7 @@ def _make_directory(
         raise NotFound(f"image {options.image} has no layers: there is no program in it")
     chain = chain_ids(image.diff_ids)[-1].hex
     lowerdirs = (*mountpoint_layer(paths.root, chain, lowerdirs), *lowerdirs)
-    for name in ("", "/upper", "/work", "/rootfs"):
+    for name in ("/upper", "/work", "/rootfs"):
         os.mkdir(directory + name, 0o700)
     # The container's "/" is upper's own inode: it takes the mode and owner the image gave it.
     top = os.stat(lowerdirs[0])
