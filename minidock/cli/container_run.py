@@ -130,7 +130,7 @@ def run(args: Parsed, app: App) -> int:
     from minidock.engine.run import start as start_container
 
     options = run_options(args, attach=not args.on("detach"))
-    if args.on("tty") and args.on("interactive"):
+    if args.on("tty") and args.on("interactive") and options.attach:
         _require_terminal(app)
     connection = _monitor(app)
     container = _create(args, app, options)
