@@ -78,9 +78,16 @@ class Writing:
 
 
 def clear_leftovers(blobs: Blobs, snapshots: Snapshots) -> None:
-    """Remove everything half-made. Only for who holds the lock alone."""
+    """Remove everything half-made. Only for who holds the lock alone.
+
+    What a living process is writing is left: `tag` replaces index.json under that file's own lock.
+    """
     for name in os.listdir(blobs.ingest):
-        os.unlink(f"{blobs.ingest}/{name}")
+        if not os.path.exists(f"/proc/{name.partition('-')[0]}"):
+            try:
+                os.unlink(f"{blobs.ingest}/{name}")
+            except FileNotFoundError:
+                continue  # it had just been renamed into its place
     snapshots.clear_new()
 
 
