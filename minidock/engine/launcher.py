@@ -101,7 +101,8 @@ class _Start:
         """Write down why, and tell the monitor, in the words Docker's layers put around it."""
         message, code = describe_error(error), getattr(error, "exit_code", 128)
         if isinstance(error, StartFailed) and code != WRONG_REQUEST:
-            message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message
+            # ": unknown" is the gRPC status of containerd's answer, whatever the runtime says.
+            message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message + ": unknown"
         if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
             write_json(f"{self._directory}/exited.json", record)

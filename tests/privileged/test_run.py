@@ -36,7 +36,7 @@ def test_programs_that_cannot_be_started(
     assert done.returncode == code
     first, blank, pointer = done.stderr.split("\n")[:3]
     assert first.startswith("minidock: Error response from daemon: ")
-    assert first.endswith(words)
+    assert first.endswith(f"{words}: unknown")
     assert (blank, pointer) == ("", "Run 'minidock run --help' for more information")
 
 
