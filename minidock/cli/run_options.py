@@ -84,15 +84,16 @@ def _label(text: str) -> tuple[str, str]:
 def environment(args: Parsed) -> tuple[str, ...]:
     """The files first, then the flags. A name alone takes the value it has here; where it has
     none, a flag takes the variable out of the image's environment, and a file leaves it alone."""
+    from minidock.cli.parse import bad_usage
+    from minidock.cli.units import quote
+
     found: list[str] = []
     for path in args.each("env-file"):
         found += (entry for entry in map(_with_value, _env_file(path)) if "=" in entry)
     for text in args.each("env"):
         if not text.partition("=")[0]:
-            raise ClientError(
-                f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: '
-                f"{text}"
-            )
+            wrong = f"invalid environment variable: {text}"
+            raise bad_usage(args, f'invalid argument {quote(text)} for "-e, --env" flag: {wrong}')
         found.append(_with_value(text))
     return tuple(found)
 

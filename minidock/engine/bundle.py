@@ -195,11 +195,16 @@ def environment(config: dict[str, Any], terminal: bool) -> list[str]:
     return merge_environment(base, config["Env"] or [])
 
 
-def merge_environment(base: Sequence[str], over: Sequence[str]) -> list[str]:
+def merge_environment(base: Sequence[str], over: Sequence[str], keep: bool = False) -> list[str]:
     """Of a name set twice the last value counts, at the place of the first, as in Docker. A name
-    without "=" in `over` takes the variable out."""
+    without "=" in `over` takes the variable out; with `keep` it stays in the list as it is, so that
+    it can take out PATH and HOSTNAME later, too."""
     values: dict[str, str | None] = {}
     for entry in (*base, *over):
         name, equals, value = entry.partition("=")
         values[name] = value if equals else None
-    return [f"{name}={value}" for name, value in values.items() if value is not None]
+    return [
+        name if value is None else f"{name}={value}"
+        for name, value in values.items()
+        if keep or value is not None
+    ]

@@ -89,7 +89,7 @@ def execute(
 
 def _process(container: Container, options: ExecOptions) -> dict[str, object]:
     config = dict(container.config)
-    config["Env"] = bundle.merge_environment(config["Env"] or [], options.env)
+    config["Env"] = bundle.merge_environment(config["Env"] or [], options.env, keep=True)
     if options.working_dir:
         config["WorkingDir"] = options.working_dir
     user = options.user or config["User"]
