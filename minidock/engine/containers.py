@@ -180,7 +180,7 @@ class Containers:
 
     def reserve_name(self, name: str, container_id: str) -> None:
         """Make `name` belong to this container. Raises `Conflict`, `InvalidInput`."""
-        check_name(name)
+        name = check_name(name)
         link = f"{self._paths.names}/{name}"
         for _ in range(2):
             try:
@@ -205,13 +205,13 @@ class Containers:
 
     def rename(self, container: Container, new: str) -> None:
         """Give a container another name. The new one is taken before the old one is let go."""
-        new = new.removeprefix("/")
+        typed, new = new, new.removeprefix("/")
         if new == container.name:
             raise InvalidInput(
                 "Error when allocating new name: Renaming a container with the same name as its "
                 "current name"
             )
-        self.reserve_name(new, container.id)
+        self.reserve_name(typed, container.id)
         document = {**container.document, "Name": new}
         write_json(f"{container.directory}/container.json", document)
         self.release_name(container.name)
@@ -222,12 +222,15 @@ def is_valid_name(name: str) -> bool:
     return len(name) > 1 and set(name) <= _NAME_CHARS and name[0] not in "_.-"
 
 
-def check_name(name: str) -> None:
-    """Raises `InvalidInput` in Docker's words."""
-    if not is_valid_name(name):
+def check_name(name: str) -> str:
+    """The name without the slash that Docker puts before it, which a user may type too. Raises
+    `InvalidInput` in Docker's words."""
+    plain = name.removeprefix("/")
+    if not is_valid_name(plain):
         raise InvalidInput(
             f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
         )
+    return plain
 
 
 def _is_id(text: str) -> bool:

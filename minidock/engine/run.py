@@ -123,7 +123,7 @@ def start(
 
 def _take_name(containers: Containers, wanted: str, container_id: str) -> str:
     if wanted:
-        containers.reserve_name(wanted.removeprefix("/"), container_id)
+        containers.reserve_name(wanted, container_id)
         return wanted.removeprefix("/")
     from minidock.engine.namegen import generate_name
     from minidock.errors import Conflict
@@ -162,7 +162,7 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
         "StdinOnce": options.attach and options.interactive,
-        "Env": bundle.merge_environment(base.get("Env") or [], options.env),
+        "Env": bundle.merge_environment(base.get("Env") or [], options.env, keep=True),
         "Cmd": command,
         "Image": options.image,
         "Volumes": base.get("Volumes"),
