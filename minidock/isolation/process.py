@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 
-from minidock.errors import StartFailed
+from minidock.errors import WRONG_REQUEST, StartFailed
 from minidock.isolation.reaper import run_child
 from minidock.linux.flags import CloseRangeFlag, Prctl
 from minidock.step import Step
@@ -56,6 +56,9 @@ class EnterWorkingDirectory(Step):
         try:
             self._enter(kernel)
         except OSError as error:
+            if self.make and error.errno == errno.ENOTDIR:  # found while making it, says Docker
+                message = f"Cannot mkdir: {self.path} is not a directory"
+                raise StartFailed(message, exit_code=WRONG_REQUEST) from error
             why = os.strerror(error.errno or 0).lower()
             message = f"chdir to cwd ({_quote(self.path)}) set in config.json failed: {why}"
             code = 127 if error.errno == errno.ENOENT else 126
@@ -172,10 +175,11 @@ class ExecuteUnderInit(Step):
 
 
 def complete_environment(env: tuple[str, ...], home: str) -> list[str]:
-    """Add HOME, from the user's passwd entry, where the image and the user set none."""
-    if any(entry.startswith("HOME=") for entry in env):
+    """Add HOME, from the user's passwd entry, where the image and the user set none. One that is
+    set to nothing counts as not set, as in runc."""
+    if _get(list(env), "HOME"):
         return list(env)
-    return [*env, f"HOME={home}"]
+    return [*(entry for entry in env if entry != "HOME="), f"HOME={home}"]
 
 
 def _get(env: list[str], name: str) -> str:
