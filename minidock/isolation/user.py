@@ -120,7 +120,7 @@ def read_bounded(kernel: Kernel, path: str) -> bytes:
 
 def find_identity(wanted: str, passwd: bytes, group: bytes) -> Identity:
     """Resolve `user[:group]` as Docker does. Raises `StartFailed` in Docker's words."""
-    user, _, group_name = wanted.partition(":")
+    user, group_name, *_ = (*wanted.split(":"), "")  # as Docker, which reads no further
     user = user or "0"  # nobody said, so root, even in an image without /etc/passwd
     entry = _find_user(user, passwd)
     if entry is None:
