@@ -283,7 +283,7 @@ class _Pipes:
         if stdin:
             theirs, self.stdin = os.pipe2(os.O_CLOEXEC)
         else:
-            theirs = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            theirs = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.theirs.append(theirs)
         for stream in ("stdout", "stderr"):
             ours, theirs = os.pipe2(os.O_CLOEXEC)
