@@ -1,8 +1,9 @@
 """The places a container needs in its root filesystem, and an image may lack.
 
-/proc, /sys, /dev and three files in /etc are mounted over, so they must exist. Making them in the
-container's own writable directory would show them in `diff` and put them into every `commit`. So
-they are made once per image, in a thin read-only layer that lies between the image and the
+/proc, /sys, /dev and three files in /etc are mounted over, so they must exist; and programs look
+for two more names that Docker puts into every container, /.dockerenv and /etc/mtab. Making them in
+the container's own writable directory would show them in `diff` and put them into every `commit`.
+So they are made once per image, in a thin read-only layer that lies between the image and the
 container.
 
 It is made as the container would see it: with the image's layers stacked, in a mount namespace of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DIRECTORIES = ("/proc", "/sys", "/dev")
 FILES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+DOCKERENV = "/.dockerenv"  # empty; by it programs know that they are in a container
 
 
 def mountpoint_layer(root: str, chain: str, lowerdirs: Sequence[str]) -> tuple[str, ...]:
@@ -87,3 +89,10 @@ def _fill(temporary: str, lowerdirs: Sequence[str]) -> None:
                 os.close(make(kernel, root, path))
             except OSError:
                 continue  # a file where a directory belongs: the container's start will say so
+    try:
+        os.close(make_file(kernel, root, DOCKERENV, 0o755))
+        etc = make_directory(kernel, root, "/etc")
+        os.symlink("/proc/mounts", "mtab", dir_fd=etc)
+        os.close(etc)
+    except OSError:
+        pass  # the image has its own
