@@ -138,10 +138,11 @@ def run(args: Parsed, app: App) -> int:
     outcome = start_container(container, connection, attach=options.attach, narrate=narrate)
     if narrate:
         _end_narration(narrate, outcome, executed=False)
+    if not options.attach:
+        app.out(f"{container.id}\n")  # it exists, whether it started or not
     if outcome.kind != "started":
         _write_start_error(outcome)
     if not options.attach:
-        app.out(f"{container.id}\n")
         return 0
     stdin = app.stdin if options.interactive else -1
     return _attach(app, connection, outcome.code, stdin=stdin, terminal=options.terminal)
