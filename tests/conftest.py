@@ -100,13 +100,21 @@ class Minidock:
 
 
 @pytest.fixture(scope="session")
-def minidock_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minidock]:
+def root_tarball() -> bytes:
+    """`busybox_tarball`, for tests that import it elsewhere too."""
+    return busybox_tarball()
+
+
+@pytest.fixture(scope="session")
+def minidock_home(
+    tmp_path_factory: pytest.TempPathFactory, root_tarball: bytes
+) -> Iterator[Minidock]:
     """One state root for the session, with the image `busybox` imported."""
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes namespaces and mounts")
     home = tmp_path_factory.mktemp("minidock")
     minidock = Minidock(home)
-    minidock.ok("import", "-", "busybox", stdin=busybox_tarball())
+    minidock.ok("import", "-", "busybox", stdin=root_tarball)
     yield minidock
     minidock.remove_all()
     shutil.rmtree(home, ignore_errors=True)
