@@ -44,9 +44,7 @@ GROUPS = {
     "image": "Manage images",
 }
 
-NEED_MONITOR = frozenset(
-    ("run", "container run", "start", "container start")
-)
+NEED_MONITOR = frozenset(("run", "container run", "start", "container start"))
 """Commands that will need a monitor: it is spawned before they are even loaded."""
 
 COMMON = ("run", "exec", "ps", "images")
