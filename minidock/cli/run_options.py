@@ -103,21 +103,30 @@ def _with_value(text: str) -> str:
 
 
 def _env_file(path: str) -> list[str]:
+    """The variables of a file. Its lines end at a newline and nowhere else: `str.splitlines`, and
+    Python's text mode, would cut a value at a form feed or a carriage return."""
+    wrong = f"invalid env file ({path})"
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "invalid utf8 bytes"
-        raise ClientError(f"open {path}: {str(why).lower()}") from error
+        with open(path, "rb") as file:
+            lines = file.read().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except IsADirectoryError as error:
+        raise ClientError(f"{wrong}: read {path}: is a directory") from error
+    except OSError as error:
+        raise ClientError(f"open {path}: {str(error.strerror).lower()}") from error
     entries = []
-    for line in lines:
-        entry = line.lstrip()
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = line.removesuffix(b"\r").decode().lstrip()
+        except UnicodeDecodeError as error:
+            values = " ".join(str(byte) for byte in line.removesuffix(b"\r"))
+            text = f"invalid utf8 bytes at line {number}: [{values}]"
+            raise ClientError(f"{wrong}: {text}") from error
         name = entry.partition("=")[0]
         if not entry or entry.startswith("#"):
             continue
         if any(space in name for space in " \t"):
-            raise ClientError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
+            raise ClientError(f"{wrong}: variable '{name}' contains whitespaces")
         if not name:
-            raise ClientError(f"invalid env file ({path}): no variable name on line '{entry}'")
+            raise ClientError(f"{wrong}: no variable name on line '{entry}'")
         entries.append(entry)
     return entries

@@ -7,3 +7,25 @@ def test_detached_with_a_terminal_needs_none_itself(minidock) -> None:
     """`run -dit` is typed into cron jobs and CI scripts, which have no terminal."""
     container = minidock.ok("run", "-dit", "busybox", "sh").strip()
     assert minidock.ok("exec", container, "sh", "-c", "readlink /proc/1/fd/0") == "/dev/pts/0\n"
+
+
+def test_a_line_of_an_env_file_ends_at_its_newline_only(minidock, tmp_path) -> None:
+    file = tmp_path / "env"
+    file.write_bytes(b"\xef\xbb\xbfA=1\r\nB=x\ry\x0cz\xc2\x85\n  # a remark\n\n  C=\n=D\n"[:-3])
+    out = minidock.ok("run", "--rm", "--env-file", str(file), "busybox", "env")
+    assert {"A=1", "C="} <= set(out.split("\n"))
+    assert "B=x\ry\x0cz\x85\n" in out
+
+
+def test_env_files_that_are_none(minidock, tmp_path) -> None:
+    """In the words of Docker 28's client."""
+    file = tmp_path / "env"
+    file.write_bytes(b"A=1\nI=\xff\r\n")
+    cases = {
+        str(file): f"invalid env file ({file}): invalid utf8 bytes at line 2: [73 61 255]",
+        str(tmp_path): f"invalid env file ({tmp_path}): read {tmp_path}: is a directory",
+        f"{file}.not": f"open {file}.not: no such file or directory",
+    }
+    for path, words in cases.items():
+        done = minidock("run", "--rm", "--env-file", path, "busybox", "env")
+        assert (done.returncode, done.stderr.split("\n")[0]) == (125, f"minidock: {words}")
