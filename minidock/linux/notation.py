@@ -43,6 +43,7 @@ from minidock.linux.flags import (
     ResolveFlag,
     UmountFlag,
 )
+from minidock.linux.syscalls import LIBRARY_SIGNALS
 from minidock.record import Record
 
 TYPE_CHECKING = False
@@ -214,6 +215,8 @@ _SIGNALS = {
 
 
 def _signal(value: int) -> str:
+    if value == LIBRARY_SIGNALS[0]:
+        return "SIGRTMIN"  # the kernel's; the C library begins two later
     return _SIGNALS.get(value, f"SIGRT_{value - 32}" if value > 31 else str(value))
 
 
@@ -320,6 +323,9 @@ def _capset(result: object, effective: int, permitted: int, inheritable: int) ->
 
 
 def _rt_sigaction(result: object, signum: int) -> Shown:
+    if signum in LIBRARY_SIGNALS:  # made past the C library, see syscalls.default_action
+        action = "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}"
+        return _signal(signum), action, "NULL", "8"
     action = "sa_handler=SIG_DFL, sa_mask=[], sa_flags=SA_RESTORER|SA_ONSTACK"
     return _signal(signum), f"{{{action}, sa_restorer={ADDRESS}}}", f"{{{ADDRESS}}}", "8"
 
