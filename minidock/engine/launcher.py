@@ -105,8 +105,11 @@ class _Start:
             message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message + ": unknown"
         if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
-            write_json(f"{self._directory}/exited.json", record)
-            self._forget_start()
+            try:
+                write_json(f"{self._directory}/exited.json", record)
+                self._forget_start()
+            except OSError:
+                pass  # a full disk, which may be what failed: the monitor is told in any case
         self._channel.send(FAILED, message, code)
 
     def _forget_start(self) -> None:

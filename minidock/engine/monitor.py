@@ -238,13 +238,20 @@ class Monitor:
         self._end()
 
     def _record(self, code: int, finished: int) -> None:
-        """Write exited.json, by hand: `json` alone would double the monitor's memory."""
+        """Write exited.json, by hand: `json` alone would double the monitor's memory.
+
+        On a full disk it cannot be, and `ps` will say 255. Who is attached gets the code all the
+        same, and the container is cleaned up.
+        """
         assert self._order
         text = f'{{"ExitCode":{code},"FinishedAt":"{format_time(finished)}"}}'
         if "r" not in self._order:
             from minidock.engine.statefile import write_file
 
-            write_file(f"{self._order.directory}/exited.json", text.encode())
+            try:
+                write_file(f"{self._order.directory}/exited.json", text.encode())
+            except OSError:
+                pass
 
     def _clean_up(self) -> None:
         """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""

@@ -26,16 +26,31 @@ def write_json(path: str, document: dict[str, Any], *, durable: bool = True) -> 
 def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
     """Replace the file at `path` with `content`, mode 0600. Raises `OSError`."""
     temporary = f"{path}.{os.getpid()}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content)
+        _write_new(temporary, content, durable)
+        os.rename(temporary, path)
+    except OSError as error:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+        error.filename = (
+            error.filename or path
+        )  # write(2) knows none, and "No space left" says little
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def _write_new(path: str, content: bytes, durable: bool) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        while content:  # the last free block of a disk takes a part, without an error
+            content = content[os.write(fd, content) :]
         if durable:
             os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(temporary, path)
-    if durable:
-        sync_directory(os.path.dirname(path))
 
 
 def sync_directory(path: str) -> None:
