@@ -7,8 +7,7 @@ there, and a user who could reach them could run them.
 
 from __future__ import annotations
 
-import os
-
+from minidock.linux.private import make_private
 from minidock.record import Record
 
 
@@ -35,4 +34,4 @@ class Paths(Record):
     def make(self) -> None:
         """Create what is missing, mode 0700. Raises `OSError`."""
         for path in (self.root, self.containers, self.names, self.run_root):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            make_private(path)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import StoreError
+from minidock.linux.private import make_private
 from minidock.spec.digest import Digest
 from minidock.spec.fields import MAX_JSON
 from minidock.spec.reference import is_identifier
@@ -49,7 +50,7 @@ class Blobs:
     def make(self) -> None:
         """Create the directories. Raises `OSError`."""
         for path in (self.ingest, self._directory):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            make_private(path)
 
     def path(self, digest: Digest) -> str:
         return f"{self._directory}/{digest.hex}"

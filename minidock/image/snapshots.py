@@ -28,6 +28,7 @@ from minidock.errors import BadData
 from minidock.image.blobs import replace_file, unique_name
 from minidock.image.locks import exclusive
 from minidock.linux.host import boot_id
+from minidock.linux.private import make_private
 from minidock.record import Record
 from minidock.spec.digest import ChainID, DiffID
 from minidock.spec.fields import Fields, dump, load_object
@@ -61,7 +62,7 @@ class Snapshots:
     def make(self) -> None:
         """Create the directories. Raises `OSError`."""
         for path in (f"{self._directory}/l", self._new):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            make_private(path)
 
     def path(self, chain: ChainID) -> str:
         return f"{self._directory}/{chain.hex}"

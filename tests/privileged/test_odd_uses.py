@@ -29,3 +29,12 @@ def test_env_files_that_are_none(minidock, tmp_path) -> None:
     for path, words in cases.items():
         done = minidock("run", "--rm", "--env-file", path, "busybox", "env")
         assert (done.returncode, done.stderr.split("\n")[0]) == (125, f"minidock: {words}")
+
+
+def test_the_state_is_closed_to_other_users(minidock, root_tarball, tmp_path) -> None:
+    """The import comes first on a new machine, and it makes the roots; an image's set-uid programs
+    lie in there for everybody to run, if somebody may reach them."""
+    fresh = type(minidock)(tmp_path / "new")
+    fresh.ok("import", "-", "busybox", stdin=root_tarball)
+    assert fresh.root.stat().st_mode & 0o777 == 0o700
+    assert {p.stat().st_mode & 0o777 for p in fresh.root.iterdir()} == {0o700}
