@@ -12,7 +12,7 @@ import os
 
 
 def make_private(path: str) -> None:
-    """Create what is missing of `path`, mode 0700; what is there keeps its own. Raises `OSError`."""
+    """Create what is missing of `path`, mode 0700; what is there stays. Raises `OSError`."""
     parent = os.path.dirname(path)
     if parent and parent != path and not os.path.isdir(parent):
         make_private(parent)
