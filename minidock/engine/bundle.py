@@ -82,7 +82,9 @@ def device_rules() -> list[dict[str, Any]]:
     ]
 
 
-def mounts(directory: str, lowerdirs: Sequence[str], *, volatile: bool) -> list[dict[str, Any]]:
+def mounts(
+    directory: str, lowerdirs: Sequence[str], *, volatile: bool, readonly: bool
+) -> list[dict[str, Any]]:
     """The root filesystem first, then what lies on it."""
     overlay = [
         "lowerdir=" + ":".join(escape(path) for path in lowerdirs),
@@ -116,7 +118,7 @@ def mounts(directory: str, lowerdirs: Sequence[str], *, volatile: bool) -> list[
         _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
         _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
         *(
-            _bind(f"{directory}/{name}", f"/etc/{name}")
+            _bind(f"{directory}/{name}", f"/etc/{name}", readonly=readonly)
             for name in ("resolv.conf", "hostname", "hosts")
         ),
     ]
@@ -126,8 +128,8 @@ def _mount(destination: str, kind: str, *options: str) -> dict[str, Any]:
     return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
 
 
-def _bind(source: str, destination: str) -> dict[str, Any]:
-    options = ["rbind", "rprivate"]
+def _bind(source: str, destination: str, *, readonly: bool) -> dict[str, Any]:
+    options = ["rbind", "rprivate", *(["ro"] if readonly else [])]
     return {"destination": destination, "type": "bind", "source": source, "options": options}
 
 
@@ -151,7 +153,12 @@ def make_spec(
         "process": make_process(config, args, config["User"], config["Tty"]),
         "root": {"path": "rootfs", "readonly": host_config["ReadonlyRootfs"]},
         "hostname": config["Hostname"],
-        "mounts": mounts(directory, lowerdirs, volatile=host_config["AutoRemove"]),
+        "mounts": mounts(
+            directory,
+            lowerdirs,
+            volatile=host_config["AutoRemove"],
+            readonly=host_config["ReadonlyRootfs"],
+        ),
         "annotations": {"minidock.init": "true"} if host_config.get("Init") else {},
         "linux": {
             "namespaces": [{"type": kind} for kind in kinds],

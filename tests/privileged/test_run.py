@@ -151,6 +151,13 @@ def test_read_only(minidock) -> None:
     assert "Read-only file system" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["hosts", "hostname", "resolv.conf"])
+def test_read_only_holds_for_what_is_mounted_in_etc(minidock, name: str) -> None:
+    command = ("busybox", "sh", "-c", f"echo >> /etc/{name}")
+    assert minidock("run", "--rm", *command).returncode == 0
+    assert minidock("run", "--rm", "--read-only", *command).returncode != 0
+
+
 def test_detached_with_cidfile_name_and_labels(minidock, tmp_path: Path) -> None:
     cidfile = tmp_path / "cid"
     printed = minidock.ok(
