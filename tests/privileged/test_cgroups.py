@@ -23,7 +23,8 @@ from minidock.linux import syscalls
 from minidock.linux.cgroupfs import CgroupFacts, read_cgroup_facts
 from minidock.linux.flags import CloneFlag, MountFlag
 from minidock.linux.kernel import LinuxKernel
-from minidock.spec.runtime import DeviceRule, Process, Spec
+from minidock.spec.resources import DeviceRule, Resources
+from minidock.spec.runtime import Process, Spec
 from minidock.step import Context, execute, undo
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make cgroups")
@@ -64,7 +65,7 @@ def prepared(facts: CgroupFacts) -> Iterator[Prepared]:
 
 def _prepare(facts: CgroupFacts, rules: tuple[DeviceRule, ...] = ()) -> Iterator[Prepared]:
     path = f"{PARENT}/{uuid.uuid4().hex}"
-    spec = Spec("/", Process(("true",)), cgroups_path=path, device_rules=rules)
+    spec = Spec("/", Process(("true",)), cgroups_path=path, resources=Resources(rules))
     plan, cgroup = plan_cgroups(spec, facts), find_cgroup(path, facts)
     try:
         execute(plan.prepare, LinuxKernel(), Context())

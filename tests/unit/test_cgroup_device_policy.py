@@ -10,7 +10,7 @@ from minidock.isolation.cgroups.device_policy import (
     container_policy,
     device_policy,
 )
-from minidock.spec.runtime import DeviceRule
+from minidock.spec.resources import DeviceRule
 
 DENY_ALL = DeviceRule(False)
 ALLOW_ALL = DeviceRule(True)

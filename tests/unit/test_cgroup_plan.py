@@ -20,7 +20,8 @@ from minidock.isolation.cgroups.common import (
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import MountFlag
 from minidock.linux.recording import RecordingKernel
-from minidock.spec.runtime import DeviceRule, Process, Spec
+from minidock.spec.resources import DeviceRule, Resources
+from minidock.spec.runtime import Process, Spec
 from minidock.step import Context, execute
 
 DEVICES = Hierarchy("/sys/fs/cgroup/devices", ("devices",))
@@ -32,7 +33,7 @@ V2 = CgroupFacts((), "/sys/fs/cgroup")
 
 
 def spec(path: str = "/minidock/c1", rules: tuple[DeviceRule, ...] = ()) -> Spec:
-    return Spec("/rootfs", Process(("sh",)), cgroups_path=path, device_rules=rules)
+    return Spec("/rootfs", Process(("sh",)), cgroups_path=path, resources=Resources(rules))
 
 
 def calls(steps: tuple[object, ...]) -> list[str]:

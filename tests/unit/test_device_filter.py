@@ -7,7 +7,7 @@ import pytest
 
 from minidock.isolation.cgroups.device_filter import Instruction, assemble, encode
 from minidock.isolation.cgroups.device_policy import DEFAULT_RULES, DevicePolicy, device_policy
-from minidock.spec.runtime import DeviceRule
+from minidock.spec.resources import DeviceRule
 
 KINDS = {"b": 1, "c": 2}
 LETTERS = {"m": 1, "r": 2, "w": 4}

@@ -187,7 +187,7 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
     from minidock.isolation.cgroups.device_policy import container_policy
 
     cgroup = find_cgroup(spec.cgroups_path, facts)
-    policy = container_policy(spec.device_rules)
+    policy = container_policy(spec.resources.devices)
     devices = cgroup.v1_directory("devices")
     return CgroupPlan(
         prepare=(

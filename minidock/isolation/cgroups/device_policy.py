@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from minidock.errors import BadJSON
 from minidock.record import Record
-from minidock.spec.runtime import DeviceRule
+from minidock.spec.resources import DeviceRule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
