@@ -30,6 +30,8 @@ def plan_exec(
     process: Process,
     facts: HostFacts,
     stdio: tuple[int, int, int],
+    *,
+    monitored: bool = True,
 ) -> ContainerPlan:
     """Plan one more process in the running container `spec` whose init is the process `init`."""
     flags = CloneFlag(0)
@@ -46,7 +48,7 @@ def plan_exec(
             NewSessionKeyring("exec"),
             plan_user(process),
             EnterWorkingDirectory(process.cwd, make=False),
-            *plan_surrender(process, facts),
+            *plan_surrender(process, facts, monitored=monitored),
             Execute(process.args, process.env),
         ),
     )

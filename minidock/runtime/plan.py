@@ -54,10 +54,17 @@ INIT_ANNOTATION = "minidock.init"  # "true": stay as PID 1 beside the program (`
 
 
 def plan_container(
-    container_id: str, spec: Spec, facts: HostFacts, stdio: tuple[int, int, int]
+    container_id: str,
+    spec: Spec,
+    facts: HostFacts,
+    stdio: tuple[int, int, int],
+    *,
+    monitored: bool = True,
 ) -> ContainerPlan:
     """Plan the start of a container. `stdio` are the descriptors that become 0, 1 and 2 where the
-    process has no terminal. Raises `StartFailed` for what this host cannot give."""
+    process has no terminal. A `monitored` one dies with its parent; under an engine that drives
+    an OCI runtime nobody of ours stays to be that. Raises `StartFailed` for what this host cannot
+    give."""
     cgroup = plan_cgroups(spec, facts.cgroups)
     process = spec.process
     return ContainerPlan(
@@ -81,7 +88,7 @@ def plan_container(
             plan_user(process),
             EnterWorkingDirectory(process.cwd),
             *plan_restrictions(spec),
-            *plan_surrender(process, facts),
+            *plan_surrender(process, facts, monitored=monitored),
             _plan_execute(spec),
         ),
     )

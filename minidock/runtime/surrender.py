@@ -34,8 +34,9 @@ def plan_user(process: Process) -> Step:
     return TakeNumbers(user.uid, user.gid, user.additional_gids)
 
 
-def plan_surrender(process: Process, facts: HostFacts) -> tuple[Step, ...]:
-    """Give up rights, in the one order in which each step is still allowed."""
+def plan_surrender(process: Process, facts: HostFacts, *, monitored: bool) -> tuple[Step, ...]:
+    """Give up rights, in the one order in which each step is still allowed. A `monitored` process
+    dies with its parent."""
     bounding, own = plan_capabilities(
         process.capabilities, facts.capabilities, facts.last_capability
     )
@@ -47,5 +48,5 @@ def plan_surrender(process: Process, facts: HostFacts) -> tuple[Step, ...]:
         own,
         ResetSignals(),
         CloseDescriptors(),
-        DieWithMonitor(),
+        *((DieWithMonitor(),) if monitored else ()),
     )

@@ -28,7 +28,12 @@ from minidock.isolation.mounts import (
 from minidock.isolation.namespaces import JoinNamespaces, SetHostname, Unshare
 from minidock.isolation.overlay import MountOverlay
 from minidock.isolation.pivot import PivotRoot
-from minidock.isolation.process import CloseDescriptors, Execute, ExecuteUnderInit
+from minidock.isolation.process import (
+    CloseDescriptors,
+    DieWithMonitor,
+    Execute,
+    ExecuteUnderInit,
+)
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
@@ -260,6 +265,18 @@ def test_exec_enters_everything_at_once_and_gives_up_the_same_rights() -> None:
     assert (enter.pid, enter.flags) == (4711, unshare.flags)
     assert not places(everything(plan), SetHostname, MaskPath, Mount, PivotRoot)
     assert plan.confine[-9:-1] == start.confine[-9:-1]
+
+
+# ── whose child it is ──
+
+
+def test_only_a_monitored_process_dies_with_its_parent() -> None:
+    spec = make_spec({})
+    for monitored in (True, False):
+        start = plan_container("c1", spec, facts("v2"), STDIO, monitored=monitored)
+        more = plan_exec(1, spec, spec.process, facts("v2"), STDIO, monitored=monitored)
+        assert bool(places(start.confine, DieWithMonitor)) is monitored
+        assert bool(places(more.confine, DieWithMonitor)) is monitored
 
 
 # ── the sentences ──
