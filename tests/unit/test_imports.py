@@ -75,6 +75,8 @@ HEAVY = {
 }  # fmt: skip
 OBSERVERS = {  # --explain and its relatives, for whoever did not ask for them
     "minidock.linux.notation",
+    "minidock.linux.notation_calls",
+    "minidock.linux.notation_words",
     "minidock.linux.recording",
     "minidock.runtime.narrate",
     "minidock.study.explain",

@@ -1,0 +1,178 @@
+"""System calls whose arguments strace(1) shows as more than one word each.
+
+One function for each: it takes what the call returned, then its arguments as the `Kernel` method of
+that name has them, and returns the arguments as text.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from minidock.linux import notation_words as show
+from minidock.linux.flags import (
+    AtFlag,
+    BpfAttachFlag,
+    BpfAttachType,
+    BpfCmd,
+    BpfProgType,
+    Capability,
+    CloseRangeFlag,
+    Ioctl,
+    MountAttr,
+    MountFlag,
+    MoveMountFlag,
+    Prctl,
+    ResolveFlag,
+)
+from minidock.linux.notation_words import ADDRESS, Unknown, quote
+from minidock.linux.syscalls import LIBRARY_SIGNALS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    Shown = tuple[str, ...]
+
+
+def openat(result: object, dirfd: int, path: str, flags: int, mode: int = 0) -> Shown:
+    shown = (show.dirfd(dirfd), quote(path), show.open_flags(flags | os.O_CLOEXEC))
+    return (*shown, show.octal(mode)) if flags & os.O_CREAT else shown
+
+
+def openat2(result: object, dirfd: int, path: str, flags: int, mode: int, resolve: int) -> Shown:
+    made = f", mode={show.octal(mode)}" if flags & os.O_CREAT else ""
+    how = f"{{flags={show.open_flags(flags)}{made}, resolve={show.flags(ResolveFlag, resolve)}}}"
+    return show.dirfd(dirfd), quote(path), how, "24"
+
+
+def mount(
+    result: object, source: str | None, target: str, kind: str | None, flags: int, data: str | None
+) -> Shown:
+    return quote(source), quote(target), quote(kind), show.flags(MountFlag, flags), quote(data)
+
+
+def mount_setattr(result: object, dirfd: int, path: str, flags: int, attr_set: int) -> Shown:
+    attributes = f"attr_set={show.flags(MountAttr, attr_set)}, attr_clr=0"
+    attr = f"{{{attributes}, propagation=0 /* MS_??? */, userns_fd=0}}"
+    return show.dirfd(dirfd), quote(path), show.flags(AtFlag, flags), attr, "32"
+
+
+def move_mount(
+    result: object, from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int
+) -> Shown:
+    ends = (show.dirfd(from_dfd), quote(from_path), show.dirfd(to_dfd), quote(to_path))
+    return (*ends, show.flags(MoveMountFlag, flags))
+
+
+def fork(result: object) -> Shown:
+    flags = "CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD"
+    return "child_stack=NULL", f"flags={flags}", f"child_tidptr={ADDRESS}"
+
+
+def wait4(result: object, pid: int) -> Shown:
+    word = ADDRESS
+    if isinstance(result, int) and not isinstance(result, Unknown):
+        code = os.waitstatus_to_exitcode(result)
+        word = f"{{WIFEXITED(s) && WEXITSTATUS(s) == {code}}}"
+        if code < 0:
+            word = f"{{WIFSIGNALED(s) && WTERMSIG(s) == {show.signal(-code)}}}"
+    return show.number(pid), f"[{word}]", "0", "NULL"
+
+
+def ioctl(result: object, fd: int, request: int, argument: int | bytes) -> Shown:
+    name = show.named(Ioctl, request)
+    shown = quote(argument) if isinstance(argument, bytes) else show.number(argument)
+    if name == "TIOCSPTLCK" and isinstance(argument, bytes):
+        shown = f"[{int.from_bytes(argument, 'little')}]"
+    elif name == "TIOCSPGRP":
+        shown = f"[{int.from_bytes(argument, 'little') if isinstance(argument, bytes) else '?'}]"
+    elif name == "TIOCGPTPEER" and isinstance(argument, int):
+        shown = show.open_flags(argument)
+    elif name == "TIOCSWINSZ" and isinstance(argument, bytes):
+        rows, columns, width, height = struct.unpack("HHHH", argument)
+        shown = f"{{ws_row={rows}, ws_col={columns}, ws_xpixel={width}, ws_ypixel={height}}}"
+    elif name == "SIOCSIFFLAGS" and isinstance(argument, bytes):
+        interface = argument[:16].rstrip(b"\0")
+        up = "IFF_UP" if argument[16] & 1 else "0"
+        shown = f"{{ifr_name={quote(interface)}, ifr_flags={up}}}"
+    return str(fd), name, shown
+
+
+def prctl(result: object, option: int, arg2: int = 0, arg3: int = 0) -> Shown:
+    shown = show.number(arg2)
+    if option in (Prctl.PR_CAPBSET_DROP, Prctl.PR_CAPBSET_READ):
+        shown = show.named(Capability, arg2)
+    elif option == Prctl.PR_SET_PDEATHSIG:
+        shown = show.signal(arg2)
+    elif option == Prctl.PR_SET_DUMPABLE:
+        shown = ("SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT")[arg2]
+    elif option == Prctl.PR_SET_NO_NEW_PRIVS:
+        return show.named(Prctl, option), shown, "0", "0", "0"
+    return show.named(Prctl, option), shown
+
+
+BPF_ATTR_SIZE: dict[int, int] = {5: 24, 8: 16}  # as syscalls.bpf passes it, by command
+
+
+def bpf(result: object, cmd: int, attr: dict[str, int | bytes]) -> Shown:
+    """The members that were set; a program shows as its length."""
+    words: dict[str, Callable[[Any], str]] = {
+        "prog_type": lambda value: show.named(BpfProgType, value),
+        "attach_type": lambda value: show.named(BpfAttachType, value),
+        "attach_flags": lambda value: show.flags(BpfAttachFlag, value),
+        "insns": lambda program: f"/* {len(program)} bytes */",
+        "license": lambda name: quote(name.rstrip(b"\0")),
+    }
+    members = ", ".join(f"{k}={words.get(k, show.number)(v)}" for k, v in attr.items())
+    return show.named(BpfCmd, cmd), f"{{{members}}}", str(BPF_ATTR_SIZE[cmd])
+
+
+def capset(result: object, effective: int, permitted: int, inheritable: int) -> Shown:
+    named = (("effective", effective), ("permitted", permitted), ("inheritable", inheritable))
+    sets = ", ".join(f"{name}={show.capabilities(value)}" for name, value in named)
+    return "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}", f"{{{sets}}}"
+
+
+def rt_sigaction(result: object, signum: int) -> Shown:
+    if signum in LIBRARY_SIGNALS:  # made past the C library, see syscalls.default_action
+        action = "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}"
+        return show.signal(signum), action, "NULL", "8"
+    action = "sa_handler=SIG_DFL, sa_mask=[], sa_flags=SA_RESTORER|SA_ONSTACK"
+    return show.signal(signum), f"{{{action}, sa_restorer={ADDRESS}}}", f"{{{ADDRESS}}}", "8"
+
+
+def rt_sigprocmask(result: object, how: int = 2, numbers: Sequence[int] = ()) -> Shown:
+    names = " ".join(show.signal(number).removeprefix("SIG") for number in sorted(numbers))
+    words = ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK")
+    return words[how], f"[{names}]", f"[{ADDRESS}]", "8"
+
+
+def socket(result: object, domain: int, kind: int) -> Shown:
+    types = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 5: "SOCK_SEQPACKET"}
+    cloexec = "|SOCK_CLOEXEC" if kind & os.O_CLOEXEC else ""
+    domains = {1: "AF_UNIX", 2: "AF_INET", 16: "AF_NETLINK"}
+    kind &= 0xF
+    return domains.get(domain, str(domain)), types.get(kind, str(kind)) + cloexec, "IPPROTO_IP"
+
+
+def close_range(result: object, first: int, last: int, flags: int) -> Shown:
+    return str(first), str(last), show.flags(CloseRangeFlag, flags)
+
+
+def setgroups(result: object, groups: tuple[int, ...]) -> Shown:
+    listed = ", ".join(map(show.number, groups))
+    return show.number(len(groups)), f"[{listed}]"
+
+
+def ids(result: object, *numbers: int) -> Shown:
+    return tuple(map(show.number, numbers))
+
+
+def path(result: object, path: str) -> Shown:
+    return (quote(path),)
+
+
+def nothing(result: object) -> Shown:
+    return ()
