@@ -35,6 +35,7 @@ from minidock.engine.spawn import become_monitor
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
 
+_IDLE = 1.0  # seconds without anything to do, after which it rests
 _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
 
 
@@ -60,7 +61,11 @@ class Monitor:
 
     def run(self) -> None:
         while not self._ended:
-            self._loop.turn()
+            if not self._loop.turn(_IDLE):
+                from minidock.engine.rest import rest
+
+                rest()
+                self._loop.turn()
 
     # ── what clients say ──
 
