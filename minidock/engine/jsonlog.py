@@ -5,19 +5,27 @@
 A line of output is one object; one longer than 16 KiB is cut into several, and only the last has
 its newline. What a process wrote without a newline waits for the rest, or for the end.
 
-This is written by the monitor, which imports as little as it can: the string encoder is the one
-that `json` itself uses.
+Docker escapes what a JSON string must escape and, as Go does for the sake of HTML, `<`, `>` and
+`&`. A byte that is not UTF-8 becomes one U+FFFD. This is written by the monitor, which imports as
+little as it can, so not `json`.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from _json import encode_basestring as _quote
 
 from minidock.spec.timestamp import format_time
 
 MAX_LINE = 16 << 10
+
+_ESCAPES = {
+    **{number: f"\\u{number:04x}" for number in (*range(32), *b"<>&", 0x2028, 0x2029)},
+    **{ord(char): "\\" + char for char in '\\"'},
+    **{0xDC00 + byte: "\\ufffd" for byte in range(128, 256)},  # as "surrogateescape" reads them
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+}
 
 
 class JsonLog:
@@ -52,11 +60,11 @@ class JsonLog:
         when = format_time(time.time_ns())
         tail = f',"stream":"{stream}","time":"{when}"}}\n'
         text = "".join(
-            f'{{"log":{_quote(part.decode("utf-8", "replace"))}{tail}'
+            f'{{"log":"{part.decode("utf-8", "surrogateescape").translate(_ESCAPES)}"{tail}'
             for line in lines
             for part in _pieces(line)
         )
-        data = text.encode("utf-8", "replace")
+        data = text.encode()
         try:
             while data:
                 data = data[os.write(self._fd, data) :]

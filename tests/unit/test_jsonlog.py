@@ -52,3 +52,16 @@ def test_a_new_run_appends(tmp_path: Path) -> None:
         ("stdout", "one\n"),
         ("stdout", "two\n"),
     ]
+
+
+def test_escapes_are_dockers(tmp_path: Path) -> None:
+    """As Go writes JSON: HTML's characters escaped, one U+FFFD for each byte that is not UTF-8."""
+    log = JsonLog(str(tmp_path / "log"))
+    log.write("stdout", b'<a href="x">&\xc3\xa9\x1b\r\n')
+    log.write("stdout", b"\xe2\x82\xff \xe2\x80\xa8\n")
+    log.close()
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.startswith(
+        r'{"log":"\u003ca href=\"x\"\u003e\u0026' + "é" + r'\u001b\r\n","stream":"stdout","time":"'
+    )
+    assert second.startswith(r'{"log":"\ufffd\ufffd\ufffd \u2028\n","stream"')
