@@ -88,10 +88,10 @@ def stop(args: Parsed, app: App) -> int:
     from minidock.engine import lifecycle
 
     containers, seconds = _containers(app), _patience(args)
-    number = lifecycle.parse_signal(args.text("signal")) if args.text("signal") else None
 
     def stop_one(name: str) -> str:
-        lifecycle.stop(containers.find(name), seconds, number)
+        container = containers.find(name)
+        lifecycle.stop(container, seconds, _signal(args))
         return name
 
     return app.each(args.positionals, stop_one)
@@ -103,15 +103,25 @@ def restart(args: Parsed, app: App) -> int:
     from minidock.engine import lifecycle
 
     containers, seconds = _containers(app), _patience(args)
-    number = lifecycle.parse_signal(args.text("signal")) if args.text("signal") else None
 
     def restart_one(name: str) -> str:
         container = containers.find(name)
-        lifecycle.stop(container, seconds, number)
-        start_quietly(app, container)
+        try:
+            lifecycle.stop(container, seconds, _signal(args))
+            start_quietly(app, container)
+        except MinidockError as error:
+            error.message = f"Cannot restart container {name}: {error.message}"
+            raise
         return name
 
     return app.each(args.positionals, restart_one)
+
+
+def _signal(args: Parsed) -> int | None:
+    """What `-s` says, after the container was found, as in Docker. Raises `InvalidInput`."""
+    from minidock.engine.lifecycle import parse_signal
+
+    return parse_signal(args.text("signal")) if args.text("signal") else None
 
 
 def kill(args: Parsed, app: App) -> int:
@@ -148,7 +158,12 @@ def rename(args: Parsed, app: App) -> int:
     old, new = (text.strip() for text in args.positionals)
     if not old or not new:
         raise ClientError("Error: Neither old nor new names may be empty")
-    containers.rename(containers.find(old), new)
+    try:
+        containers.rename(containers.find(old.removeprefix("/")), new)
+    except MinidockError as error:
+        code = app.fail(error)
+        app.err(f"Error: failed to rename container named {old}\n")
+        return code
     return 0
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.statefile import read_json, write_json
-from minidock.errors import Conflict, InvalidInput, NotFound
+from minidock.errors import Conflict, InvalidInput, MinidockError, NotFound
 from minidock.linux.host import boot_id, start_time
 from minidock.record import Record
 from minidock.spec.timestamp import ZERO
@@ -205,13 +205,14 @@ class Containers:
 
     def rename(self, container: Container, new: str) -> None:
         """Give a container another name. The new one is taken before the old one is let go."""
-        typed, new = new, new.removeprefix("/")
+        new = new.removeprefix("/")
         if new == container.name:
-            raise InvalidInput(
-                "Error when allocating new name: Renaming a container with the same name as its "
-                "current name"
-            )
-        self.reserve_name(typed, container.id)
+            raise InvalidInput("Renaming a container with the same name as its current name")
+        try:
+            self.reserve_name(f"/{new}", container.id)
+        except MinidockError as error:
+            error.message = f"Error when allocating new name: {error.message}"
+            raise
         document = {**container.document, "Name": new}
         write_json(f"{container.directory}/container.json", document)
         self.release_name(container.name)
