@@ -162,16 +162,17 @@ def execute(args: Parsed, app: App) -> int:
 
     name, *command = args.positionals
     detach = args.on("detach")
+    env = environment(args)
+    container = _find(app, name)
     if args.on("tty") and args.on("interactive") and not detach:
         _require_terminal(app)
-    container = _find(app, name)
     connection = fork_monitor(container)  # it gets ready while we go on here
     options = ExecOptions(
         command=tuple(command),
         terminal=args.on("tty"),
         interactive=args.on("interactive"),
         detach=detach,
-        env=environment(args),
+        env=env,
         user=args.text("user"),
         working_dir=args.text("workdir"),
         console_size=_console_size(app),
@@ -183,7 +184,7 @@ def execute(args: Parsed, app: App) -> int:
     if outcome.kind != "started":
         if detach:
             raise MinidockError(outcome.message)
-        app.out(f"{outcome.message}\n")  # Docker sends it down the stream it had opened
+        app.out(f"{outcome.message}\r\n")  # Docker sends it down the stream it had opened
         return outcome.code if outcome.code in (126, 127) else 126
     if detach:
         return 0
@@ -208,9 +209,9 @@ def _attach_running(
 
     state = container.state()
     if not state.running:
-        raise ClientError("cannot attach to a stopped container, start it first")
+        raise ClientError("You cannot attach to a stopped container, start it first")
     if state.status == "paused":
-        raise ClientError("cannot attach to a paused container, unpause it first")
+        raise ClientError("You cannot attach to a paused container, unpause it first")
     terminal = bool(container.config["Tty"])
     stdin = app.stdin if with_stdin else -1
     if terminal and with_stdin:
@@ -247,7 +248,7 @@ def start(args: Parsed, app: App) -> int:
 
     code = app.each(names, start_one)
     if failed:
-        app.err(f"failed to start containers: {', '.join(failed)}\n")
+        app.err(f"Error: failed to start containers: {', '.join(failed)}\n")
     return code
 
 
@@ -304,23 +305,42 @@ def _create(args: Parsed, app: App, options: RunOptions) -> Container:
         known = "" if pull == "always" else f"invalid pull option: '{pull}': "
         raise ClientError(f'{known}must be one of "missing" or "never" (registries come later)')
     _check_reference(options.image)
-    cidfile = args.text("cidfile")
-    if cidfile and os.path.exists(cidfile):
-        raise ClientError(
-            f"container ID file found, make sure the other container isn't running or delete "
-            f"{cidfile}"
-        )
+    cidfile = _open_cidfile(args)
     paths = Paths(app.root, app.run_root)
     try:
         container = create_container(paths, Containers(paths), ImageStore(app.root), options)
-    except NotFound as error:
-        if not error.message.startswith("No such image") or pull == "never":
+        if cidfile >= 0:
+            os.write(cidfile, container.id.encode())
+    except MinidockError as error:
+        if cidfile >= 0:
+            os.unlink(args.text("cidfile"))
+        missing = isinstance(error, NotFound) and error.message.startswith("No such image")
+        if not missing or pull == "never":
             raise
         raise _not_pulled(app, options.image) from error
-    if cidfile:
-        with open(cidfile, "w", encoding="ascii") as file:
-            file.write(container.id)
+    finally:
+        if cidfile >= 0:
+            os.close(cidfile)
     return container
+
+
+def _open_cidfile(args: Parsed) -> int:
+    """The new file of `--cidfile`, -1 without. It is made before the container, which nobody could
+    find again if its id could not be written down."""
+    path = args.text("cidfile")
+    if not path:
+        return -1
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        found = "container ID file found, make sure the other container isn't running or delete"
+        message = f"{found} {path}"
+    except OSError as error:
+        why = str(error.strerror).lower()
+        message = f"failed to create the container ID file: open {path}: {why}"
+    if args.command is CREATE:
+        raise UsageError(f"{message}\n", 1)  # without the prefix that other errors have
+    raise ClientError(message)
 
 
 def _check_reference(image: str) -> None:

@@ -11,7 +11,7 @@ import os
 
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
-from minidock.errors import WRONG_REQUEST, MinidockError, StartFailed
+from minidock.errors import WRONG_REQUEST, InvalidInput, MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
 from minidock.linux.host import boot_id, read_facts, start_time
@@ -55,6 +55,7 @@ _RUN_FAILED = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "minidock create failed: unable to start container process: error during container init: "
 )
+_RELATIVE = "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"
 _EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -90,6 +91,8 @@ class _Start:
         from minidock.runtime.exec import plan_exec
 
         facts = read_facts()
+        if not request["process"]["cwd"].startswith("/"):
+            raise InvalidInput(_RELATIVE)
         process = parse_process(request["process"])
         if start_time(request["init"]) != request["startTime"]:
             raise StartFailed("the container has just ended")
