@@ -99,7 +99,7 @@ def stop(args: Parsed, app: App) -> int:
 
 def restart(args: Parsed, app: App) -> int:
     """`minidock restart`"""
-    from minidock.cli.container_run import start_quietly
+    from minidock.cli.container_start import start_quietly
     from minidock.engine import lifecycle
 
     containers, seconds = _containers(app), _patience(args)

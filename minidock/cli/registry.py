@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 TREE: tuple[tuple[str, str], ...] = (
     ("container run, run", "minidock.cli.container_run:RUN"),
     ("container create, create", "minidock.cli.container_run:CREATE"),
-    ("container exec, exec", "minidock.cli.container_run:EXEC"),
-    ("container attach, attach", "minidock.cli.container_run:ATTACH"),
-    ("container start, start", "minidock.cli.container_run:START"),
+    ("container exec, exec", "minidock.cli.container_exec:EXEC"),
+    ("container attach, attach", "minidock.cli.container_start:ATTACH"),
+    ("container start, start", "minidock.cli.container_start:START"),
     ("container stop, stop", "minidock.cli.container_state:STOP"),
     ("container restart, restart", "minidock.cli.container_state:RESTART"),
     ("container kill, kill", "minidock.cli.container_state:KILL"),
