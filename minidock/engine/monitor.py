@@ -92,7 +92,7 @@ class Monitor:
             elif kind == frames.STDIN_EOF and self._order and "o" in self._order:
                 self._streams.end_input()
             elif kind == frames.RESIZE:
-                self._streams.resize(payload)
+                self._streams.resize(payload, redraw=client is not self._command)
 
     def _client_lost(self, client: Client) -> None:
         self._clients.remove(client)

@@ -13,6 +13,7 @@ import _socket
 import errno
 import fcntl
 import os
+import time
 
 from minidock.engine import frames
 from minidock.engine.loop import READ, WRITE
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 CHUNK = 32 << 10
 MAX_QUEUED = 256 << 10
+_TIOCGWINSZ = 0x5413
 _TIOCSWINSZ = 0x5414
+_TO_BE_SEEN = 0.02  # seconds
 
 
 class Client:
@@ -177,11 +180,22 @@ class Streams:
         self._end_of_input = True
         self._write_input()
 
-    def resize(self, payload: bytes) -> None:
-        """Tell the terminal its size; the kernel sends SIGWINCH to who is in the foreground."""
+    def resize(self, payload: bytes, *, redraw: bool = False) -> None:
+        """Tell the terminal its size; the kernel sends SIGWINCH to who is in the foreground.
+
+        It does so only where the size changes. To `redraw` for somebody who has just attached, and
+        would see no prompt and no screen before a key is pressed, it is another size for a moment:
+        long enough for the program to ask for it, since readline draws nothing for no change.
+        """
+        if self._stdin not in self._outputs or len(payload) != 4:
+            return
         rows, columns = payload[0:2][::-1], payload[2:4][::-1]
-        if self._stdin in self._outputs and len(payload) == 4:
-            fcntl.ioctl(self._stdin, _TIOCSWINSZ, rows + columns + bytes(4))
+        size = rows + columns
+        if redraw and fcntl.ioctl(self._stdin, _TIOCGWINSZ, bytes(8))[:4] == size:
+            other = (int.from_bytes(rows, "little") ^ 1).to_bytes(2, "little")
+            fcntl.ioctl(self._stdin, _TIOCSWINSZ, other + columns + bytes(4))
+            time.sleep(_TO_BE_SEEN)
+        fcntl.ioctl(self._stdin, _TIOCSWINSZ, size + bytes(4))
 
     def finish(self) -> None:
         """The process is gone: take what its pipes still hold, without waiting for more."""

@@ -147,6 +147,22 @@ def test_detach_and_attach(typist, minidock) -> None:
     assert again.process.wait(10) == 1
 
 
+def test_who_attaches_again_is_drawn_the_screen_again(typist, minidock) -> None:
+    """The window has the size it had, so the kernel would send no SIGWINCH by itself."""
+    program = "trap 'echo drawn' WINCH; echo ready; while :; do sleep 0.1; done"
+    shell = typist("run", "-it", "--name", "drawn", "busybox", "sh", "-c", program)
+    shell.expect("ready")
+    shell.type("\x10\x11")
+    assert shell.process.wait(10) == 0
+    for _ in range(2):
+        again = typist("attach", "drawn")
+        again.expect("drawn\r\n", seconds=5)
+        again.type("\x10\x11")
+        again.process.wait(10)
+    shell = typist("exec", "drawn", "stty", "-F", "/dev/console", "size")
+    shell.expect("24 80")
+
+
 def test_a_lone_ctrl_p_is_passed_on(typist) -> None:
     shell = typist("run", "-it", "--rm", "busybox", "sh", "-c", "stty raw; head -c 2 | od -An -tx1")
     time.sleep(1)
