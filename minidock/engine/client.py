@@ -61,6 +61,14 @@ class MonitorConnection:
     def send(self, kind: int, payload: bytes = b"") -> None:
         self._sock.sendall(frames.frame(kind, payload), _socket.MSG_NOSIGNAL)
 
+    def order(self, text: bytes) -> None:
+        """Give a monitor its order. One that has died gets none, and `wait_started` says so; a
+        BrokenPipeError would be taken for one of our own standard output, and end us in silence."""
+        try:
+            self.send(frames.ORDER, text)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
     def receive(self) -> list[tuple[int, bytes]]:
         """Wait for frames; an empty list means that the monitor is gone."""
         while True:

@@ -83,7 +83,7 @@ def execute(
     letters += "" if options.detach else "a"
     letters += "e" if narrate else ""
     connection.wait_ready()
-    connection.send(frames.ORDER, Order(container.directory, request, letters).encode())
+    connection.order(Order(container.directory, request, letters).encode())
     return connection.wait_started(narrate)
 
 

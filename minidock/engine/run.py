@@ -117,7 +117,7 @@ def start(
     letters += "a" if attach else ""
     letters += "e" if narrate else ""
     order = Order(container.directory, container.run_dir, letters)
-    connection.send(frames.ORDER, order.encode())
+    connection.order(order.encode())
     return connection.wait_started(narrate)
 
 
