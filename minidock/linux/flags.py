@@ -146,6 +146,78 @@ class Prctl(IntEnum):
     PR_CAP_AMBIENT = 47
 
 
+class Ambient(IntEnum):
+    """What PR_CAP_AMBIENT does. prctl(2)"""
+
+    PR_CAP_AMBIENT_RAISE = 2
+    PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+
+class Rlimit(IntEnum):
+    """The resources of setrlimit(2). The order is x86's and arm64's."""
+
+    RLIMIT_CPU = 0
+    RLIMIT_FSIZE = 1
+    RLIMIT_DATA = 2
+    RLIMIT_STACK = 3
+    RLIMIT_CORE = 4
+    RLIMIT_RSS = 5
+    RLIMIT_NPROC = 6
+    RLIMIT_NOFILE = 7
+    RLIMIT_MEMLOCK = 8
+    RLIMIT_AS = 9
+    RLIMIT_LOCKS = 10
+    RLIMIT_SIGPENDING = 11
+    RLIMIT_MSGQUEUE = 12
+    RLIMIT_NICE = 13
+    RLIMIT_RTPRIO = 14
+    RLIMIT_RTTIME = 15
+
+
+class SchedPolicy(IntEnum):
+    """sched(7)"""
+
+    SCHED_OTHER = 0
+    SCHED_FIFO = 1
+    SCHED_RR = 2
+    SCHED_BATCH = 3
+    SCHED_IDLE = 5
+    SCHED_DEADLINE = 6
+
+
+class SchedFlag(IntFlag):
+    """sched_setattr(2)"""
+
+    SCHED_FLAG_RESET_ON_FORK = 0x01
+    SCHED_FLAG_RECLAIM = 0x02
+    SCHED_FLAG_DL_OVERRUN = 0x04
+    SCHED_FLAG_KEEP_POLICY = 0x08
+    SCHED_FLAG_KEEP_PARAMS = 0x10
+    SCHED_FLAG_UTIL_CLAMP_MIN = 0x20
+    SCHED_FLAG_UTIL_CLAMP_MAX = 0x40
+
+
+class IoprioClass(IntEnum):
+    """ioprio_set(2)"""
+
+    IOPRIO_CLASS_RT = 1
+    IOPRIO_CLASS_BE = 2
+    IOPRIO_CLASS_IDLE = 3
+
+
+class Personality(IntEnum):
+    """personality(2)"""
+
+    PER_LINUX = 0
+    PER_LINUX32 = 8
+
+
+class FilesystemType(IntEnum):
+    """What statfs(2) says of a filesystem's type."""
+
+    PROC_SUPER_MAGIC = 0x9FA0
+
+
 class Keyctl(IntEnum):
     """The operations of keyctl(2) that a container's start uses."""
 
@@ -188,6 +260,7 @@ class Ioctl(IntEnum):
     TIOCGPTPEER = 0x5441
     SIOCGIFFLAGS = 0x8913
     SIOCSIFFLAGS = 0x8914
+    NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 
 
 class Capability(IntEnum):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "READS", "UNKNOWN", "Call", "quote", "show_call", "show_error"]
 
 _CUT = 32  # bytes of what was read; strace's -s
-READS = frozenset(("read", "readlinkat", "newfstatat", "getcwd", "pidfd_open", "wait4"))
+READS = frozenset(("read", "readlinkat", "newfstatat", "getcwd", "pidfd_open", "wait4", "fstatfs"))
 """Calls that ask. They are told as all others are; what they change is only this process's own."""
 
 
@@ -73,6 +73,8 @@ def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
         return str(args[1])
     if name == "setsid":
         return str(os.getpid())
+    if name == "fstatfs":
+        return "0"
     if name == "umask":
         return f"{result:03o}"
     if name == "getcwd":
@@ -168,6 +170,12 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "getcwd": ("getcwd", lambda r: (quote(r) if r else ADDRESS, "1024")),
     "umask": ("umask", lambda r, mask: (f"{mask:03o}",)),
     "sethostname": ("sethostname", lambda r, name: (quote(name), str(len(os.fsencode(name))))),
+    "setdomainname": ("setdomainname", lambda r, name: (quote(name), str(len(os.fsencode(name))))),
+    "fstatfs": ("fstatfs", calls.fstatfs),
+    "prlimit": ("prlimit64", calls.prlimit),
+    "personality": ("personality", calls.personality),
+    "sched_setattr": ("sched_setattr", calls.sched_setattr),
+    "ioprio_set": ("ioprio_set", calls.ioprio_set),
     "setsid": ("setsid", calls.nothing),
     "setpgid": ("setpgid", calls.ids),
     "ioctl": ("ioctl", calls.ioctl),

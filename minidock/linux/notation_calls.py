@@ -11,6 +11,7 @@ import struct
 
 from minidock.linux import notation_words as show
 from minidock.linux.flags import (
+    Ambient,
     AtFlag,
     BpfAttachFlag,
     BpfAttachType,
@@ -18,12 +19,18 @@ from minidock.linux.flags import (
     BpfProgType,
     Capability,
     CloseRangeFlag,
+    FilesystemType,
     Ioctl,
+    IoprioClass,
     MountAttr,
     MountFlag,
     MoveMountFlag,
+    Personality,
     Prctl,
     ResolveFlag,
+    Rlimit,
+    SchedFlag,
+    SchedPolicy,
 )
 from minidock.linux.notation_words import ADDRESS, Unknown, quote
 from minidock.linux.syscalls import LIBRARY_SIGNALS
@@ -93,6 +100,8 @@ def ioctl(result: object, fd: int, request: int, argument: int | bytes) -> Shown
     elif name == "TIOCSWINSZ" and isinstance(argument, bytes):
         rows, columns, width, height = struct.unpack("HHHH", argument)
         shown = f"{{ws_row={rows}, ws_col={columns}, ws_xpixel={width}, ws_ypixel={height}}}"
+    elif name == "NS_GET_NSTYPE":
+        return str(fd), name
     elif name == "SIOCSIFFLAGS" and isinstance(argument, bytes):
         interface = argument[:16].rstrip(b"\0")
         up = "IFF_UP" if argument[16] & 1 else "0"
@@ -108,6 +117,9 @@ def prctl(result: object, option: int, arg2: int = 0, arg3: int = 0) -> Shown:
         shown = show.signal(arg2)
     elif option == Prctl.PR_SET_DUMPABLE:
         shown = ("SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT")[arg2]
+    elif option == Prctl.PR_CAP_AMBIENT:
+        which = show.named(Capability, arg3) if arg2 == Ambient.PR_CAP_AMBIENT_RAISE else "0"
+        return show.named(Prctl, option), show.named(Ambient, arg2), which, "0", "0"
     elif option == Prctl.PR_SET_NO_NEW_PRIVS:
         return show.named(Prctl, option), shown, "0", "0", "0"
     return show.named(Prctl, option), shown
@@ -127,6 +139,34 @@ def bpf(result: object, cmd: int, attr: dict[str, int | bytes]) -> Shown:
     }
     members = ", ".join(f"{k}={words.get(k, show.number)(v)}" for k, v in attr.items())
     return show.named(BpfCmd, cmd), f"{{{members}}}", str(BPF_ATTR_SIZE[cmd])
+
+
+def fstatfs(result: object, fd: int) -> Shown:
+    kind = show.named(FilesystemType, result) if isinstance(result, int) else ADDRESS
+    return str(fd), f"{{f_type={kind}, ...}}"
+
+
+def prlimit(result: object, pid: int, resource: int, soft: int, hard: int) -> Shown:
+    limits = f"{{rlim_cur={show.limit(soft)}, rlim_max={show.limit(hard)}}}"
+    return show.number(pid), show.named(Rlimit, resource), limits, "NULL"
+
+
+def sched_setattr(result: object, pid: int, policy: int, flags: int, *numbers: int) -> Shown:
+    names = ("nice", "priority", "runtime", "deadline", "period")
+    members = [f"sched_{name}={value}" for name, value in zip(names, numbers, strict=True)]
+    first = f"size=48, sched_policy={show.named(SchedPolicy, policy)}"
+    first += f", sched_flags={show.flags(SchedFlag, flags)}"
+    return show.number(pid), f"{{{first}, {', '.join(members)}}}", "0"
+
+
+def ioprio_set(result: object, which: int, who: int, ioprio: int) -> Shown:
+    kind = show.named(IoprioClass, ioprio >> 13)
+    value = f"IOPRIO_PRIO_VALUE({kind}, {ioprio & 0x1FFF})"
+    return "IOPRIO_WHO_PROCESS", show.number(who), value
+
+
+def personality(result: object, persona: int) -> Shown:
+    return (show.named(Personality, persona),)
 
 
 def capset(result: object, effective: int, permitted: int, inheritable: int) -> Shown:

@@ -57,6 +57,13 @@ def number(value: Any) -> str:
     return str(value) if isinstance(value, Unknown) else str(int(value))
 
 
+def limit(value: int) -> str:
+    """A resource limit: strace(1) shows whole KiB as such."""
+    if value == 2**64 - 1:
+        return "RLIM64_INFINITY"
+    return f"{value // 1024}*1024" if value > 1024 and value % 1024 == 0 else str(value)
+
+
 def octal(value: int) -> str:
     return f"0{value:o}" if value else "000"
 

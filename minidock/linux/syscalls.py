@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 import sys
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -26,6 +27,8 @@ SYS_PIVOT_ROOT = 155 if _X86_64 else 41
 SYS_KEYCTL = 250 if _X86_64 else 219
 SYS_EXECVEAT = 322 if _X86_64 else 281
 SYS_RT_SIGACTION = 13 if _X86_64 else 134
+SYS_SCHED_SETATTR = 314 if _X86_64 else 274
+SYS_IOPRIO_SET = 251 if _X86_64 else 30
 SYS_BPF = 321 if _X86_64 else 280
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -87,6 +90,12 @@ def sethostname(name: str) -> None:
     _done(_libc.sethostname(raw, ctypes.c_size_t(len(raw))))
 
 
+def setdomainname(name: str) -> None:
+    """setdomainname(2)"""
+    raw = os.fsencode(name)
+    _done(_libc.setdomainname(raw, ctypes.c_size_t(len(raw))))
+
+
 def open_tree(dfd: int, filename: str, flags: int) -> int:
     """open_tree(2), Linux 5.2: a descriptor of a mount, with OPEN_TREE_CLONE of a detached copy."""
     return _done(_syscall(SYS_OPEN_TREE, dfd, _bytes(filename), flags), filename)
@@ -141,6 +150,45 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """prctl(2)"""
     zero = ctypes.c_ulong(0)
     return _done(_libc.prctl(option, ctypes.c_ulong(arg2), ctypes.c_ulong(arg3), zero, zero))
+
+
+def fstatfs(fd: int) -> int:
+    """fstatfs(2): of all it says, only of which type the file's filesystem is."""
+    about = (ctypes.c_long * 16)()
+    _done(_libc.fstatfs(fd, about))
+    return about[0]
+
+
+def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
+    """prlimit(2), to set a limit; 2**64 - 1 is none."""
+    limit = (ctypes.c_uint64 * 2)(soft, hard)
+    _done(_libc.prlimit(pid, resource, limit, None))
+
+
+def personality(persona: int) -> int:
+    """personality(2): the one before."""
+    return _done(_libc.personality(ctypes.c_ulong(persona)))
+
+
+def sched_setattr(
+    pid: int,
+    policy: int,
+    flags: int,
+    nice: int,
+    priority: int,
+    runtime: int,
+    deadline: int,
+    period: int,
+) -> None:
+    """sched_setattr(2); the three times are in nanoseconds."""
+    times = (runtime, deadline, period)
+    attr = struct.pack("IIQiI3Q", 48, policy, flags, nice, priority, *times)
+    _done(_syscall(SYS_SCHED_SETATTR, pid, attr, 0))
+
+
+def ioprio_set(which: int, who: int, ioprio: int) -> None:
+    """ioprio_set(2)"""
+    _done(_syscall(SYS_IOPRIO_SET, which, who, ioprio))
 
 
 def keyctl(operation: int, name: str | None) -> int:

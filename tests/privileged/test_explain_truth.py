@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace
 ONLY_ASK = {
     "read", "pread64", "newfstatat", "fstat", "lseek", "getdents64", "readlink", "readlinkat",
     "getcwd", "getpid", "getppid", "gettid", "uname", "access", "getrandom", "pidfd_open",
-    "clock_nanosleep",
+    "clock_nanosleep", "fstatfs",
 }  # fmt: skip
 MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"}  # the interpreter's own
 PROCESS_START = {"set_robust_list"}  # what fork(3) of the C library does in every child
