@@ -51,6 +51,7 @@ class MountFlag(IntFlag):
     MS_SLAVE = 1 << 19
     MS_SHARED = 1 << 20
     MS_RELATIME = 1 << 21
+    MS_I_VERSION = 1 << 23
     MS_STRICTATIME = 1 << 24
     MS_LAZYTIME = 1 << 25
 
@@ -124,6 +125,30 @@ class MountAttr(IntFlag):
     MOUNT_ATTR_NODIRATIME = 0x80
     MOUNT_ATTR_IDMAP = 0x00100000
     MOUNT_ATTR_NOSYMFOLLOW = 0x00200000
+
+
+MOUNT_ATTR__ATIME = 0x70
+"""Part of a mount's attributes, a number: NOATIME, STRICTATIME, or RELATIME, which is 0."""
+
+
+class FsopenFlag(IntFlag):
+    """fsopen(2)"""
+
+    FSOPEN_CLOEXEC = 1
+
+
+class FsconfigCommand(IntEnum):
+    """fsconfig(2): the commands that a container's start uses."""
+
+    FSCONFIG_SET_FLAG = 0
+    FSCONFIG_SET_STRING = 1
+    FSCONFIG_CMD_CREATE = 6
+
+
+class FsmountFlag(IntFlag):
+    """fsmount(2)"""
+
+    FSMOUNT_CLOEXEC = 1
 
 
 class CloseRangeFlag(IntFlag):

@@ -43,7 +43,19 @@ class Kernel(Protocol):
     def move_mount(
         self, from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int
     ) -> None: ...
-    def mount_setattr(self, dfd: int, path: str, flags: int, attr_set: int) -> None: ...
+    def mount_setattr(
+        self,
+        dfd: int,
+        path: str,
+        flags: int,
+        attr_set: int,
+        attr_clr: int = 0,
+        propagation: int = 0,
+        userns_fd: int = 0,
+    ) -> None: ...
+    def fsopen(self, fsname: str, flags: int) -> int: ...
+    def fsconfig(self, fd: int, cmd: int, key: str | None, value: str | None, aux: int) -> None: ...
+    def fsmount(self, fd: int, flags: int, attr_flags: int) -> int: ...
 
     def open(self, path: str, flags: int, mode: int = 0) -> int: ...
     def openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int: ...
@@ -112,6 +124,10 @@ class LinuxKernel:
     pivot_root = staticmethod(syscalls.pivot_root)
     open_tree = staticmethod(syscalls.open_tree)
     move_mount = staticmethod(syscalls.move_mount)
+    mount_setattr = staticmethod(syscalls.mount_setattr)
+    fsopen = staticmethod(syscalls.fsopen)
+    fsconfig = staticmethod(syscalls.fsconfig)
+    fsmount = staticmethod(syscalls.fsmount)
     openat2 = staticmethod(syscalls.openat2)
     close_range = staticmethod(syscalls.close_range)
     fstatfs = staticmethod(syscalls.fstatfs)
@@ -147,9 +163,6 @@ class LinuxKernel:
     setgroups = staticmethod(os.setgroups)
     setresgid = staticmethod(os.setresgid)
     setresuid = staticmethod(os.setresuid)
-
-    def mount_setattr(self, dfd: int, path: str, flags: int, attr_set: int) -> None:
-        syscalls.mount_setattr(dfd, path, flags, attr_set)
 
     def wait4(self, pid: int) -> int:
         """The raw wait status of one child; blocks until it ends."""

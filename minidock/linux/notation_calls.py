@@ -20,6 +20,9 @@ from minidock.linux.flags import (
     Capability,
     CloseRangeFlag,
     FilesystemType,
+    FsconfigCommand,
+    FsmountFlag,
+    FsopenFlag,
     Ioctl,
     IoprioClass,
     MountAttr,
@@ -60,10 +63,38 @@ def mount(
     return quote(source), quote(target), quote(kind), show.flags(MountFlag, flags), quote(data)
 
 
-def mount_setattr(result: object, dirfd: int, path: str, flags: int, attr_set: int) -> Shown:
-    attributes = f"attr_set={show.flags(MountAttr, attr_set)}, attr_clr=0"
-    attr = f"{{{attributes}, propagation=0 /* MS_??? */, userns_fd=0}}"
+def mount_setattr(
+    result: object,
+    dirfd: int,
+    path: str,
+    flags: int,
+    attr_set: int,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    userns_fd: int = 0,
+) -> Shown:
+    members = (
+        f"attr_set={show.flags(MountAttr, attr_set)}",
+        f"attr_clr={show.flags(MountAttr, attr_clr)}",
+        f"propagation={show.flags(MountFlag, propagation, '0 /* MS_??? */')}",
+        f"userns_fd={userns_fd}",
+    )
+    attr = f"{{{', '.join(members)}}}"
     return show.dirfd(dirfd), quote(path), show.flags(AtFlag, flags), attr, "32"
+
+
+def fsopen(result: object, fsname: str, flags: int) -> Shown:
+    return quote(fsname), show.flags(FsopenFlag, flags)
+
+
+def fsconfig(
+    result: object, fd: int, cmd: int, key: str | None, value: str | None, aux: int
+) -> Shown:
+    return str(fd), show.named(FsconfigCommand, cmd), quote(key), quote(value), str(aux)
+
+
+def fsmount(result: object, fd: int, flags: int, attr_flags: int) -> Shown:
+    return str(fd), show.flags(FsmountFlag, flags), show.flags(MountAttr, attr_flags)
 
 
 def move_mount(

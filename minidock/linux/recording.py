@@ -74,7 +74,9 @@ class TracingKernel:
             raise
 
 
-_OPENS = frozenset(("open", "openat", "openat2", "open_tree", "pidfd_open", "socket"))
+_OPENS = frozenset((
+    "open", "openat", "openat2", "open_tree", "fsopen", "fsmount", "pidfd_open", "socket"
+))  # fmt: skip
 _PYTHON_CHANGES = (2, 13, 25)  # SIGINT is handled, SIGPIPE and SIGXFSZ ignored
 
 

@@ -19,6 +19,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # pivot_root, keyctl, bpf and setns are older and differ. include/uapi/asm-generic/unistd.h
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
+SYS_FSOPEN = 430
+SYS_FSCONFIG = 431
+SYS_FSMOUNT = 432
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
@@ -117,13 +120,34 @@ class _MountAttr(ctypes.Structure):
 
 
 def mount_setattr(
-    dfd: int, path: str, flags: int, attr_set: int, attr_clr: int = 0, propagation: int = 0
+    dfd: int,
+    path: str,
+    flags: int,
+    attr_set: int,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    userns_fd: int = 0,
 ) -> None:
     """mount_setattr(2), Linux 5.12: change a mount's own flags, atomically, all below with
     AT_RECURSIVE."""
-    attr = _MountAttr(attr_set, attr_clr, propagation, 0)
+    attr = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
     size = ctypes.sizeof(attr)
     _done(_syscall(SYS_MOUNT_SETATTR, dfd, _bytes(path), flags, ctypes.byref(attr), size), path)
+
+
+def fsopen(fsname: str, flags: int) -> int:
+    """fsopen(2), Linux 5.2: begin to describe a filesystem that is not there yet."""
+    return _done(_syscall(SYS_FSOPEN, _bytes(fsname), flags), fsname)
+
+
+def fsconfig(fd: int, cmd: int, key: str | None, value: str | None, aux: int) -> None:
+    """fsconfig(2), Linux 5.2: one of its options; with FSCONFIG_CMD_CREATE, make it."""
+    _done(_syscall(SYS_FSCONFIG, fd, cmd, _bytes(key), _bytes(value), aux), key)
+
+
+def fsmount(fd: int, flags: int, attr_flags: int) -> int:
+    """fsmount(2), Linux 5.2: a descriptor of a new mount that is attached nowhere."""
+    return _done(_syscall(SYS_FSMOUNT, fd, flags, attr_flags))
 
 
 class _OpenHow(ctypes.Structure):
