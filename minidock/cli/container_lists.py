@@ -234,6 +234,8 @@ class _Line:
         state = self._row.state
         if state.status == "created":
             return "Created"
+        if state.status == "restarting":
+            return f"Restarting ({state.exit_code}) {_ago(parse_time(state.finished_at))}"
         if state.running:
             paused = " (Paused)" if state.status == "paused" else ""
             return f"Up {_duration(parse_time(state.started_at))}{paused}"

@@ -62,6 +62,8 @@ def _attach_running(
     from minidock.engine.client import MonitorConnection
 
     state = container.state()
+    if state.status == "restarting":
+        raise ClientError("You cannot attach to a restarting container, wait until it is running")
     if not state.running:
         raise ClientError("You cannot attach to a stopped container, start it first")
     if state.status == "paused":
@@ -112,7 +114,7 @@ def _start_attached(args: Parsed, app: App, name: str) -> int:
     stdin = app.stdin if args.on("interactive") and container.config["OpenStdin"] else -1
     if terminal and stdin >= 0:
         require_terminal(app)
-    if container.state().running:
+    if container.state().active:
         return _attach_running(app, container, with_stdin=stdin >= 0)
     connection, pid = _start(app, container, narrator(args, app), attach=True)
     return stay(app, connection, pid, stdin=stdin, terminal=terminal)
@@ -133,7 +135,7 @@ def _start(
     from minidock.engine.run import start as start_container
 
     connection = monitor(app)
-    if container.state().running:
+    if container.state().active:
         connection.close()
         return connection, 0
     outcome = start_container(container, connection, attach=attach, narrate=narrate)

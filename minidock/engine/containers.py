@@ -5,9 +5,10 @@ A container is a directory. `container.json` says what the user asked for, in th
 "status" that could be wrong: whether a container runs is asked of the kernel each time, by PID,
 start time and boot. A monitor that was killed, a power cut, a reused PID: none makes `ps` lie.
 
-    created   no started.json
-    running   started.json, and that very process is alive
-    exited    otherwise; without exited.json nobody saw how: code 255
+    created      no started.json
+    running      started.json, and that very process is alive
+    restarting   it has ended, and its monitor is alive and waits to start it again
+    exited       otherwise; without exited.json nobody saw how: code 255
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _HEX = frozenset("0123456789abcdef")
 
 class State(Record):
     """What a container is doing. Times are RFC 3339 text, `ZERO` for never; `pid` is 0 unless
-    running. `status` is created, running, paused or exited."""
+    running. `status` is created, running, paused, restarting or exited; `restarts` counts those
+    since the last start by a user."""
 
     status: str
     pid: int = 0
@@ -43,10 +45,18 @@ class State(Record):
     finished_at: str = ZERO
     start_time: int = 0
     monitor_pid: int = 0
+    restarts: int = 0
+    oom_killed: bool = False
 
     @property
     def running(self) -> bool:
+        """There are processes."""
         return self.status in ("running", "paused")
+
+    @property
+    def active(self) -> bool:
+        """What Docker calls running: there are processes, or soon will be again."""
+        return self.running or self.status == "restarting"
 
 
 class Container(Record):
@@ -99,27 +109,38 @@ class Container(Record):
                 started_at=begun,
                 start_time=ticks,
                 monitor_pid=int(started.get("MonitorPid", 0)),
+                restarts=int(started.get("RestartCount", 0)),
             )
         if not exited:
-            code = self._await_record(started)
-            exited = read_json(f"{self.directory}/exited.json") or {"ExitCode": code}
-        finished = str(exited.get("FinishedAt") or begun)
-        code = int(exited.get("ExitCode", UNSEEN_END))
-        error = str(exited.get("Error", ""))
-        return State("exited", 0, code, error, begun, finished)
+            if self._await_record(started):
+                return self.state()
+            exited = read_json(f"{self.directory}/exited.json") or {}
+        restarting = exited.get("Restarting") and _monitor_lives(started)
+        return State(
+            "restarting" if restarting else "exited",
+            exit_code=int(exited.get("ExitCode", UNSEEN_END)),
+            error=str(exited.get("Error", "")),
+            started_at=begun,
+            finished_at=str(exited.get("FinishedAt") or begun),
+            monitor_pid=int(started.get("MonitorPid", 0)) if restarting else 0,
+            restarts=int(exited.get("RestartCount") or started.get("RestartCount", 0)),
+            oom_killed=bool(exited.get("OOMKilled")),
+        )
 
-    def _await_record(self, started: dict[str, Any]) -> int:
-        """The process is gone but its end is not written yet: the monitor may be about to."""
+    def _await_record(self, started: dict[str, Any]) -> bool:
+        """The process is gone but its end is not written yet: the monitor may be about to. True
+        when another start was written down meanwhile."""
         import time
 
         for _ in range(200):
-            monitor = int(started.get("MonitorPid", 0))
-            if start_time(monitor) != int(started.get("MonitorStartTime", 0)):
+            if not _monitor_lives(started):
                 break
             if os.path.exists(f"{self.directory}/exited.json"):
                 break
+            if read_json(f"{self.directory}/started.json") not in (started, None):
+                return True
             time.sleep(0.005)
-        return UNSEEN_END
+        return False
 
 
 class Containers:
@@ -216,6 +237,12 @@ class Containers:
         document = {**container.document, "Name": new}
         write_json(f"{container.directory}/container.json", document)
         self.release_name(container.name)
+
+
+def _monitor_lives(started: dict[str, Any]) -> bool:
+    """Whether the monitor of this start is there, on this boot."""
+    monitor, ticks = int(started.get("MonitorPid", 0)), int(started.get("MonitorStartTime", 0))
+    return bool(ticks) and start_time(monitor) == ticks and started.get("BootId") == boot_id()
 
 
 def is_valid_name(name: str) -> bool:

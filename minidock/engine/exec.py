@@ -41,6 +41,9 @@ class ExecOptions(Record):
 def require_running(container: Container) -> State:
     """Raises `Conflict`, in Docker's words, where nothing can be executed."""
     state = container.state()
+    if state.status == "restarting":
+        wait = "is restarting, wait until the container is running"
+        raise Conflict(f"Container {container.id} {wait}")
     if not state.running:
         raise Conflict(f"container {container.id} is not running")
     if state.status == "paused":

@@ -42,7 +42,7 @@ def image_uses(containers: Containers) -> list[ImageUse]:
         ImageUse(
             container.id,
             str(container.document["Image"]),
-            container.state().running,
+            container.state().active,
             lowerdirs(container),
         )
         for container in containers.all()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 
-from minidock.engine.statefile import read_json
 from minidock.spec.timestamp import ZERO
 
 TYPE_CHECKING = False
@@ -43,7 +42,7 @@ def inspect_container(container: Container) -> Document:
         "HostsPath": f"{directory}/hosts",
         "LogPath": container.log_path,
         "Name": f"/{container.name}",
-        "RestartCount": 0,
+        "RestartCount": state.restarts,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -70,15 +69,12 @@ def with_sizes(document: Document, written: int, whole: int) -> Document:
 
 
 def _state(container: Container, state: State) -> Document:
-    killed = False
-    if state.status == "exited":
-        killed = bool((read_json(f"{container.directory}/exited.json") or {}).get("OOMKilled"))
     return {
         "Status": state.status,
-        "Running": state.running,
+        "Running": state.active,
         "Paused": state.status == "paused",
-        "Restarting": False,
-        "OOMKilled": killed,
+        "Restarting": state.status == "restarting",
+        "OOMKilled": state.oom_killed,
         "Dead": False,
         "Pid": state.pid,
         "ExitCode": state.exit_code,

@@ -156,6 +156,8 @@ class _Start:
             "MonitorStartTime": start_time(monitor),
             "StartedAt": now(),
         }
+        if self._order.restarts:
+            document["RestartCount"] = self._order.restarts
         try:
             os.unlink(f"{self._directory}/exited.json")
         except FileNotFoundError:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
+from minidock.engine import frames
 from minidock.engine.client import MonitorConnection
+from minidock.engine.restart import STOPPED
 from minidock.errors import Conflict, InvalidInput
 from minidock.linux import signals as signal
 from minidock.linux.host import start_time
@@ -36,8 +39,13 @@ def open_init(state: State) -> int:
 
 
 def send_signal(container: Container, number: int) -> None:
-    """Raises `Conflict` where the container does not run."""
-    state = container.state()
+    """Raises `Conflict` where the container does not run. One that waits to be restarted will not
+    be, nor will one that ends of this signal."""
+    if _ends_by(container, number):
+        forbid_restart(container)
+    state = give_up_restart(container)
+    if state is None:
+        return
     fd = open_init(state) if state.running else -1
     if fd < 0:
         raise Conflict(f"container {container.id} is not running")
@@ -47,11 +55,52 @@ def send_signal(container: Container, number: int) -> None:
         os.close(fd)
 
 
+def _ends_by(container: Container, number: int) -> bool:
+    """Whether Docker takes this signal for a wish that the container should end: every one does,
+    unless it has a stop signal of its own. moby's daemon/kill.go"""
+    own = str(container.config.get("StopSignal") or "")
+    return not own or number in (signal.SIGKILL, parse_signal(own))
+
+
+def forbid_restart(container: Container) -> None:
+    """Leave word for the monitor that this end is wanted. Until the next start by a user."""
+    if container.host_config.get("RestartPolicy", {}).get("Name", "no") in ("", "no"):
+        return
+    try:
+        path = f"{container.run_dir}/{STOPPED}"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except FileNotFoundError:
+        pass  # its monitor has ended, or was killed
+
+
+def give_up_restart(container: Container) -> State | None:
+    """End the wait of a container that is to be restarted, and that was told not to be. None when
+    it has ended so; the state of one that did not wait, or does not any more."""
+    state = container.state()
+    if state.status != "restarting":
+        return state
+    while state.status == "restarting":
+        try:
+            connection = MonitorConnection.connect(container.socket_path)
+            try:
+                connection.send(frames.GIVE_UP)
+                connection.wait_exited()
+            finally:
+                connection.close()
+        except OSError:
+            pass  # the monitor is just going
+        state = container.state()
+        if state.status == "restarting":
+            time.sleep(0.005)  # the launcher is at it already
+    return state if state.running else None
+
+
 def stop(container: Container, seconds: int | None, number: int | None) -> None:
     """Send signal `number`, wait `seconds` (-1: for ever), then kill; None means the container's
     own. One that is stopped already is fine."""
-    state = container.state()
-    fd = open_init(state) if state.running else -1
+    forbid_restart(container)
+    state = give_up_restart(container)
+    fd = open_init(state) if state and state.running else -1
     if fd < 0:
         return
     if seconds is None:
@@ -91,11 +140,13 @@ def wait(container: Container) -> int:
 def _wait_without_monitor(container: Container) -> int:
     """Created and not started, or ended, or its monitor was killed."""
     state = container.state()
-    while state.running:
-        fd = open_init(state)
+    while state.active:
+        fd = open_init(state) if state.running else -1
         if fd >= 0:
             _ended(fd, -1)
             os.close(fd)
+        else:
+            time.sleep(0.01)
         state = container.state()
     return state.exit_code
 
@@ -104,16 +155,20 @@ def remove(container: Container, *, force: bool) -> None:
     """Remove a container with everything it wrote. Raises `Conflict` while it runs."""
     from minidock.engine.removal import remove_container_files, remove_run_dir
 
+    if force:
+        forbid_restart(container)
     state = container.state()
-    if state.running:
+    if state.active:
         if not force:
-            doing = "paused" if state.status == "paused" else "running"
+            doing = state.status
             hint = "unpause and then " if doing == "paused" else ""
             raise Conflict(
                 f'cannot remove container "{container.name}": container is {doing}: {hint}'
                 "stop the container before removing or force remove"
             )
-        kill_and_wait(container, state)
+        now = give_up_restart(container)
+        if now and now.running:
+            kill_and_wait(container, now)
     sweep(container)
     remove_run_dir(container.run_dir)
     remove_container_files(container.directory)

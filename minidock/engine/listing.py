@@ -64,7 +64,7 @@ def list_containers(
     found: list[Listed] = []
     for container in containers.all():
         state = container.state()
-        if not everything and not state.running:
+        if not everything and not state.active:
             continue
         if all(test(container, state) for test in tests):
             found.append(Listed(container, state, names.shown(container)))
@@ -156,7 +156,7 @@ def _by_exit_code(values: Sequence[str], *_: object) -> Test:
     codes = {_number(value) for value in values}
 
     def test(_: Container, state: State) -> bool:
-        ended = not state.running and state.started_at != ZERO
+        ended = not state.active and state.started_at != ZERO
         return ended and state.exit_code in codes
 
     return test

@@ -1,13 +1,15 @@
-"""An event loop of forty lines: descriptors, and what to do when they are ready.
+"""An event loop of sixty lines: descriptors, and what to do when they are ready; moments, and what
+to do when they have come.
 
 asyncio would do, and costs 67 ms to import and most of the 5 MB that a monitor may keep.
 
-See: epoll(7)
+See: epoll(7), clock_gettime(2) on CLOCK_MONOTONIC
 """
 
 from __future__ import annotations
 
 import select
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, tuple[int, Callable[[int], None]]] = {}
+        self._timers: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._last_timer = 0
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Watch `fd`, or change what it is watched for. Events of 0 mean: only its hang-up."""
@@ -38,11 +42,33 @@ class Loop:
         if self._handlers.pop(fd, None):
             self._epoll.unregister(fd)
 
+    def after(self, seconds: float, call: Callable[[], None]) -> int:
+        """Call once, in so many seconds. The number is for `cancel`."""
+        self._last_timer += 1
+        self._timers[self._last_timer] = (time.monotonic() + seconds, call)
+        return self._last_timer
+
+    def cancel(self, timer: int) -> None:
+        """One that was called already, or cancelled, is fine."""
+        self._timers.pop(timer, None)
+
     def turn(self, timeout: float = -1) -> bool:
         """Wait for events and handle them. False when `timeout` seconds passed without any."""
+        if self._timers:
+            first = max(0.0, min(when for when, _ in self._timers.values()) - time.monotonic())
+            timeout = first if timeout < 0 else min(timeout, first)
         ready = self._epoll.poll(timeout)
         for fd, events in ready:
             handler = self._handlers.get(fd)  # an earlier handler may have forgotten it
             if handler:
                 handler[1](events)
-        return bool(ready)
+        return self._call_due() or bool(ready)
+
+    def _call_due(self) -> bool:
+        now = time.monotonic()
+        due = [number for number, (when, _) in self._timers.items() if when <= now]
+        for number in due:
+            timer = self._timers.pop(number, None)  # an earlier one may have cancelled it
+            if timer:
+                timer[1]()
+        return bool(due)

@@ -31,9 +31,13 @@ from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import Order
 from minidock.engine.session import Client, Streams
 from minidock.engine.sockets import with_directory
-from minidock.engine.spawn import become_monitor
+from minidock.engine.spawn import become_monitor, fork_launcher
 from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.engine.restart import Restarts
 
 _IDLE = 1.0  # seconds without anything to do, after which it rests
 _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
@@ -56,7 +60,10 @@ class Monitor:
         self._listener: _socket.socket | None = None
         self._pid = 0
         self._cgroups: list[str] = []
-        self._status = -1
+        self._started = 0.0
+        self._restarts: Restarts | None = None
+        self._last_end: dict[str, object] = {}  # while it waits to be restarted
+        self._timer = 0
         self._ended = False
 
     def run(self) -> None:
@@ -84,6 +91,8 @@ class Monitor:
                 self._refuse(f"the monitor cannot start: {error}")
         elif kind == frames.FORK and not client.attached:
             self._fork_for_exec(client)
+        elif kind == frames.GIVE_UP:
+            self._give_up(client)
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
@@ -123,13 +132,17 @@ class Monitor:
 
     def _obey(self, order: Order) -> None:
         self._order = order
+        if "x" not in order:
+            self._listen(order.run_dir)
+        self._pass_on(order)
+
+    def _pass_on(self, order: Order) -> None:
+        """Give the launcher its order, with the container's ends of its pipes."""
         ends = _Pipes(terminal="t" in order, stdin="i" in order)
         if "e" in order:
             self._narration, narration = os.pipe2(os.O_CLOEXEC)
             ends.theirs.append(narration)
             self._loop.watch(self._narration, READ, self._hear_narration)
-        if "x" not in order:
-            self._listen(order.run_dir)
         for fd in ends.theirs:
             self._launcher.send(PROCEED, order.text(), fd=fd)
             os.close(fd)
@@ -148,8 +161,8 @@ class Monitor:
         self._streams = Streams(self._loop, stdin, outputs, self._log)
         if "a" in self._order and not self._command.gone:
             self._streams.attach(self._command)
-        if self._listener:
-            listener = self._listener
+        listener = self._listener
+        if listener:
             self._loop.watch(listener.fileno(), READ, lambda _: self._accept(listener))
 
     def _hear_narration(self, events: int) -> None:
@@ -188,6 +201,7 @@ class Monitor:
             while self._narration >= 0 and self._narrate():
                 pass  # all of it, before the program's first word
             self._pid = number
+            self._started = time.monotonic()
             self._stream()
             self._cgroups = [path for path in text.split("\n") if path]
             self._command.send(frames.STARTED, b"%d" % number)
@@ -235,34 +249,107 @@ class Monitor:
             while self._streams.open and self._loop.turn(_LINGER):
                 pass
             self._streams.finish()
-        if "x" not in self._order:
-            self._record(code, finished)
-        self._clean_up()
+        pause = self._record(code, finished)
+        if pause is None:
+            self._clean_up()
+            self._tell_end(code)
+            self._end()
+        else:
+            self._remove_cgroups()
+            self._tell_end(code)
+            self._let_go(pause)
+
+    def _record(self, code: int, finished: int) -> float | None:
+        """Write exited.json. Seconds until the container is to be started again, or None."""
+        assert self._order
+        if "x" in self._order or "r" in self._order:
+            return None
+        record: dict[str, object] = {"ExitCode": code, "FinishedAt": format_time(finished)}
+        if any(map(_oom_kills, self._cgroups)):
+            record["OOMKilled"] = True
+        pause = self._pause_before_restart(code)
+        if pause is not None and self._restarts:
+            record["RestartCount"] = self._restarts.count
+            self._last_end = dict(record)
+            record["Restarting"] = True
+        self._write_end(record)
+        return pause
+
+    def _write_end(self, record: dict[str, object]) -> None:
+        """On a full disk it cannot be written, and `ps` will say 255. Who is attached gets the code
+        all the same, and the container is cleaned up."""
+        assert self._order
+        from minidock.engine.statefile import write_json
+
+        try:
+            write_json(f"{self._order.directory}/exited.json", record)
+        except OSError:
+            pass
+
+    def _tell_end(self, code: int) -> None:
         for client in list(self._clients):
             client.send(frames.EXITED, bytes((code,)))
+
+    # ── once more ──
+
+    def _pause_before_restart(self, code: int) -> float | None:
+        """What the container's policy says, which `update` may have changed since its start."""
+        assert self._order
+        from minidock.engine.restart import STOPPED, Restarts
+        from minidock.engine.statefile import read_json
+
+        document = read_json(f"{self._order.directory}/container.json") or {}
+        policy = document.get("HostConfig", {}).get("RestartPolicy") or {}
+        if os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
+            return None
+        self._restarts = self._restarts or Restarts()
+        ran = time.monotonic() - self._started
+        return self._restarts.pause_before_next(policy, code, ran)
+
+    def _let_go(self, pause: float) -> None:
+        """Between two lives: only the socket stays, with whoever waits on it."""
+        if self._streams:
+            self._streams.close()
+            self._streams = None
+        self._timer = self._loop.after(pause, self._start_again)
+
+    def _start_again(self) -> None:
+        from minidock.engine.restart import STOPPED
+
+        assert self._order and self._restarts
+        self._timer = 0
+        if os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
+            return self._stay_ended()
+        self._order = self._order.again(self._restarts.count)
+        self._launcher, self._launcher_pid = fork_launcher("run")
+        return self._pass_on(self._order)
+
+    def _give_up(self, client: Client) -> None:
+        """Do not restart. Who asks for that when the container runs already must look again."""
+        if self._timer:
+            self._loop.cancel(self._timer)
+            self._stay_ended()
+        else:
+            self._clients.remove(client)
+            client.close()
+
+    def _stay_ended(self) -> None:
+        self._write_end(self._last_end)
+        self._clean_up()
+        self._tell_end(int(str(self._last_end["ExitCode"])))
         self._end()
 
-    def _record(self, code: int, finished: int) -> None:
-        """Write exited.json, by hand: `json` alone would double the monitor's memory.
+    # ── the last end ──
 
-        On a full disk it cannot be, and `ps` will say 255. Who is attached gets the code all the
-        same, and the container is cleaned up.
-        """
-        assert self._order
-        text = f'{{"ExitCode":{code},"FinishedAt":"{format_time(finished)}"}}'
-        if "r" not in self._order:
-            from minidock.engine.statefile import write_file
-
-            try:
-                write_file(f"{self._order.directory}/exited.json", text.encode())
-            except OSError:
-                pass
+    def _remove_cgroups(self) -> None:
+        for path in self._cgroups:
+            _remove_cgroup(path)
+        self._cgroups = []
 
     def _clean_up(self) -> None:
         """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
         assert self._order
-        for path in self._cgroups:
-            _remove_cgroup(path)
+        self._remove_cgroups()
         if "x" in self._order:
             os.unlink(self._order.run_dir)
             return
@@ -295,7 +382,7 @@ class _Pipes:
         if stdin:
             theirs, self.stdin = os.pipe2(os.O_CLOEXEC)
         else:
-            theirs = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            theirs = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self.theirs.append(theirs)
         for stream in ("stdout", "stderr"):
             ours, theirs = os.pipe2(os.O_CLOEXEC)
@@ -311,6 +398,21 @@ def _reap_all() -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def _oom_kills(cgroup: str) -> int:
+    """How often the kernel killed a process in there for want of memory; 0 where this hierarchy
+    does not control memory. cgroup-v2: memory.events, cgroup-v1: memory.oom_control"""
+    for name in ("memory.events", "memory.oom_control"):
+        try:
+            with open(f"{cgroup}/{name}", "rb") as file:
+                lines = file.read().splitlines()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return 0
+        return sum(int(line.split()[1]) for line in lines if line.startswith(b"oom_kill "))
+    return 0
 
 
 def _remove_cgroup(path: str) -> None:

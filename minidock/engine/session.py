@@ -206,6 +206,18 @@ class Streams:
             self._log.close()
             self._log = None
 
+    def close(self) -> None:
+        """Let go of everything; clients stay connected, to hear of the end."""
+        for fd in {self._stdin, *self._outputs} - {-1}:
+            self._loop.forget(fd)
+            os.close(fd)
+        self._stdin = -1
+        self._outputs.clear()
+        for client in self.clients:
+            client.attached = False
+            client.when_drained = lambda: None
+        self.clients.clear()
+
     def _listen(self) -> None:
         """Watch the outputs, unless some client is too far behind."""
         behind = any(client.queued > MAX_QUEUED for client in self.clients)

@@ -30,6 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from minidock.runtime.sync import Channel
+
 
 def spawn_monitor() -> _socket.socket:
     """Start a monitor; the socket on which it waits for its order. Raises `OSError`."""
@@ -48,34 +50,46 @@ def main() -> None:
 
 
 def become_monitor(command: int) -> NoReturn:
-    """In a fork of a container's monitor: serve the `exec` at the other end of `command`.
-
-    Whatever the container's monitor held open is closed here; its objects are never touched again.
-    """
+    """In a fork of a container's monitor: serve the `exec` at the other end of `command`."""
     try:
-        os.dup2(command, _SPARE_FD)
-        os.closerange(COMMAND_FD, _SPARE_FD)
-        os.closerange(_SPARE_FD + 1, 1 << 16)
-        os.dup2(_SPARE_FD, COMMAND_FD, inheritable=False)
-        os.close(_SPARE_FD)
+        _keep_only(command)
         serve_command("exec", forked=True)
     finally:
         os._exit(0)
 
 
-def serve_command(errand: str, *, forked: bool = False) -> None:
-    """Fork the launcher, be the monitor. Returns when all is over."""
-    from minidock.runtime.sync import channel_pair
+def fork_launcher(errand: str) -> tuple[Channel, int]:
+    """A launcher that waits for its order: our end of the channel to it, and its PID. It keeps no
+    other descriptor of ours."""
+    from minidock.runtime.sync import Channel, channel_pair
 
-    to_launcher, channel = channel_pair()
-    launcher = os.fork()
-    if launcher == 0:
-        to_launcher.close()
-        os.close(COMMAND_FD)
+    ours, theirs = channel_pair()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return ours, pid
+    try:
+        _keep_only(theirs.fileno())
         from minidock.engine.launcher import serve
 
-        serve(channel, errand)
-    channel.close()
+        serve(Channel(_socket.socket(fileno=COMMAND_FD)), errand)
+    finally:
+        os._exit(0)
+
+
+def _keep_only(fd: int) -> None:
+    """In a fork: `fd` becomes number 3 and all others above 2 are closed. The objects that held
+    them are never touched again."""
+    os.dup2(fd, _SPARE_FD)
+    os.closerange(COMMAND_FD, _SPARE_FD)
+    os.closerange(_SPARE_FD + 1, 1 << 16)
+    os.dup2(_SPARE_FD, COMMAND_FD, inheritable=False)
+    os.close(_SPARE_FD)
+
+
+def serve_command(errand: str, *, forked: bool = False) -> None:
+    """Fork the launcher, be the monitor. Returns when all is over."""
+    to_launcher, launcher = fork_launcher(errand)
     from minidock.engine.monitor import Monitor
 
     if forked:
