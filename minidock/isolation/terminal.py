@@ -14,7 +14,6 @@ See: pts(4), pty(7), ioctl_tty(2), credentials(7) on sessions
 from __future__ import annotations
 
 import os
-import stat
 import struct
 
 from minidock.linux.flags import Ioctl, MountFlag
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
     from minidock.linux.kernel import Kernel
     from minidock.step import Context
+
+NULL = os.makedev(1, 3)  # the device that /dev/null is, see null(4)
 
 
 class NewSession(Step):
@@ -92,6 +93,26 @@ class ConnectStdio(Step):
             kernel.dup2(fd, wanted)
 
 
+class ReopenNull(Step):
+    """Where a standard descriptor is /dev/null, that of the host so far, take the container's.
+
+    A descriptor keeps the mount it was opened on: through the host's, /proc/1/fd/0 would be a way
+    to an inode of the host's, and a `chmod` of it one of everybody's /dev/null. As runc does, it is
+    open for writing, too."""
+
+    see: ClassVar[tuple[str, ...]] = ("null(4)", "dup2(2)")
+
+    def describe(self) -> str:
+        return "take the container's own /dev/null where standard input is the host's"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        for fd in (0, 1, 2):
+            if kernel.fstat(fd).st_rdev == NULL:
+                own = kernel.open("/dev/null", os.O_RDWR)
+                kernel.dup2(own, fd)
+                kernel.close(own)
+
+
 class OwnStdio(Step):
     """Give the pipes or the terminal to the user the process runs as: /dev/stdout is opened anew
     by name, and would otherwise refuse."""
@@ -106,6 +127,6 @@ class OwnStdio(Step):
             return
         for fd in (0, 1, 2):
             about = kernel.fstat(fd)
-            if stat.S_ISCHR(about.st_mode) and about.st_rdev == os.makedev(1, 3):
+            if about.st_rdev == NULL:
                 continue  # /dev/null is everybody's
             kernel.fchown(fd, ctx.uid, about.st_gid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minidock.isolation.capabilities import plan_capabilities
 from minidock.isolation.process import CloseDescriptors, DieWithMonitor, ResetSignals, SetUmask
-from minidock.isolation.terminal import ConnectStdio, OpenTerminal, OwnStdio
+from minidock.isolation.terminal import ConnectStdio, OpenTerminal, OwnStdio, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 
 TYPE_CHECKING = False
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def plan_stdio(process: Process, stdio: tuple[int, int, int], *, console: bool) -> tuple[Step, ...]:
-    """A terminal of its own, or the descriptors that become 0, 1 and 2."""
+    """A terminal of its own, or the descriptors that become 0, 1 and 2. Only a container's first
+    process has a `console`, and its own /dev/null, too: so it is with runc."""
     if process.terminal:
         rows, columns = process.console_size
         return (OpenTerminal(rows, columns, console),)
-    return (ConnectStdio(*stdio),)
+    connect = ConnectStdio(*stdio)
+    return (connect, ReopenNull()) if console else (connect,)
 
 
 def plan_user(process: Process) -> Step:

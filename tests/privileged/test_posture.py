@@ -155,6 +155,14 @@ def test_a_device_of_the_host_cannot_be_used(minidock) -> None:
     assert "Operation not permitted" in done.stderr
 
 
+def test_dev_null_is_the_containers(minidock) -> None:
+    """Without `-i`, standard input is. A descriptor on the host's would be a way to its inode."""
+    out = inside(minidock, "stat -L -c '%d %i' /proc/self/fd/0 /dev/null; chmod 600 /dev/stdin")
+    input_, null = out.splitlines()
+    assert input_ == null
+    assert os.stat("/dev/null").st_mode & 0o777 == 0o666
+
+
 def test_the_callers_umask_does_not_matter(minidock) -> None:
     before = os.umask(0o077)
     try:

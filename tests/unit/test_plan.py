@@ -34,7 +34,7 @@ from minidock.isolation.process import (
     Execute,
     ExecuteUnderInit,
 )
-from minidock.isolation.terminal import ConnectStdio, OpenTerminal
+from minidock.isolation.terminal import ConnectStdio, OpenTerminal, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import CloneFlag
@@ -230,7 +230,7 @@ def test_options_change_what_they_name_and_nothing_else() -> None:
 
     plain = kinds()
     assert kinds(ReadonlyRootfs=True) ^ plain == {RemountRootReadonly}
-    assert kinds(Tty=True) ^ plain == {OpenTerminal, ConnectStdio}
+    assert kinds(Tty=True) ^ plain == {OpenTerminal, ConnectStdio, ReopenNull}
     assert kinds(Init=True) ^ plain == {Execute, ExecuteUnderInit}
     assert kinds(User="www-data") == plain
 
