@@ -23,19 +23,30 @@ class Context:
 
     Attributes:
         root: descriptor (O_PATH) of the container's root filesystem, -1 before it is mounted.
-        init: PID of the container's init as the host sees it, 0 before it exists.
+        intermediate, init: PIDs of those processes as the host sees them, 0 before they exist.
+        namespaces: descriptors of the namespaces to join, by kind.
         uid, gid, groups, home: who the process will be; see isolation/user.py.
+        start_fifo: descriptor of the fifo at which init waits for `start`, -1 without one.
         send_terminal: gives the master side of the container's terminal to who will hold it.
+        await_grant: returns when main has done what only the host may do to new namespaces.
+        meet: tells main that the root is put together, and waits until it has looked at it.
+        ready: tells main that only `start` is missing.
     """
 
     def __init__(self) -> None:
         self.root = -1
+        self.intermediate = 0
         self.init = 0
+        self.namespaces: dict[str, int] = {}
         self.uid = 0
         self.gid = 0
         self.groups: tuple[int, ...] = ()
         self.home = "/"
+        self.start_fifo = -1
         self.send_terminal: Callable[[int], None] = lambda fd: None
+        self.await_grant: Callable[[], None] = lambda: None
+        self.meet: Callable[[], None] = lambda: None
+        self.ready: Callable[[], None] = lambda: None
 
 
 class Step(Record):
@@ -67,6 +78,8 @@ class ContainerPlan(Record):
     attach: tuple[Step, ...]
     isolate: tuple[Step, ...]
     confine: tuple[Step, ...]
+    grant: tuple[Step, ...] = ()
+    meet: tuple[Step, ...] = ()
 
 
 def execute(

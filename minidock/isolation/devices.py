@@ -14,6 +14,7 @@ import os
 import stat
 
 from minidock.linux.inroot import make_directory
+from minidock.spec.runtime import Device
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from minidock.linux.kernel import Kernel
-    from minidock.spec.runtime import Device, Spec
+    from minidock.spec.runtime import Spec
     from minidock.step import Context
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+# What a runtime supplies in any case. config-linux.md, Default Devices
+EXPECTED = tuple(
+    Device(f"/dev/{name}", "c", major, minor)
+    for name, major, minor in (
+        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9),
+        ("tty", 5, 0),
+    )
+)  # fmt: skip
 
 LINKS = (
     ("pts/ptmx", "ptmx"),
@@ -81,4 +91,6 @@ def plan_devices(spec: Spec) -> list[Step]:
     """Nodes and links, where the spec mounts a /dev of the container's own."""
     if not any(mount.destination == "/dev" for mount in spec.mounts):
         return []
-    return [MakeDevices(spec.devices), LinkDevices()]
+    given = {device.path for device in spec.devices}
+    missing = tuple(device for device in EXPECTED if device.path not in given)
+    return [MakeDevices((*missing, *spec.devices)), LinkDevices()]

@@ -30,16 +30,20 @@ _LAST_SIGNAL = 64
 
 
 class CloseDescriptors(Step):
-    """Mark every descriptor but 0, 1, 2 to be closed by execve."""
+    """Mark every descriptor to be closed by execve but 0, 1, 2 and `preserved` ones after them."""
 
+    preserved: int = 0
     see: ClassVar[tuple[str, ...]] = ("close_range(2)",)
 
     def describe(self) -> str:
-        return "let no descriptor but 0, 1 and 2 survive into the program"
+        last = 2 + self.preserved
+        kept = f"0 to {last}" if self.preserved else "0, 1 and 2"
+        return f"let no descriptor but {kept} survive into the program"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         # Marked, not closed: the socket on which a failing execve is reported is one of them.
-        kernel.close_range(3, 0xFFFFFFFF, CloseRangeFlag.CLOSE_RANGE_CLOEXEC)
+        first = 3 + self.preserved
+        kernel.close_range(first, 0xFFFFFFFF, CloseRangeFlag.CLOSE_RANGE_CLOEXEC)
 
 
 class EnterWorkingDirectory(Step):
@@ -152,7 +156,7 @@ class Execute(Step):
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         env = complete_environment(self.env, ctx.home)
-        program = find_program(kernel, self.args[0], _get(env, "PATH"))
+        program = find_program(kernel, self.args[0], variable(env, "PATH"))
         try:
             kernel.execve(program, list(self.args), env)
         except OSError as error:
@@ -177,12 +181,13 @@ class ExecuteUnderInit(Step):
 def complete_environment(env: tuple[str, ...], home: str) -> list[str]:
     """Add HOME, from the user's passwd entry, where the image and the user set none. One that is
     set to nothing counts as not set, as in runc."""
-    if _get(list(env), "HOME"):
+    if variable(list(env), "HOME"):
         return list(env)
     return [*(entry for entry in env if entry != "HOME="), f"HOME={home}"]
 
 
-def _get(env: list[str], name: str) -> str:
+def variable(env: list[str], name: str) -> str:
+    """The value of `name` in an environment; "" where it is not set."""
     values = [entry.partition("=")[2] for entry in env if entry.startswith(name + "=")]
     return values[-1] if values else ""
 

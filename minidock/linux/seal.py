@@ -51,9 +51,7 @@ def spawn_sealed(module: str, arguments: Sequence[str], keep_fds: Sequence[int])
     3, 4, …; nothing else is inherited. Raises `OSError` where the kernel refuses to seal.
     """
     program = sealed_interpreter()
-    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); import {module} as m; m.main()"
-    # -I: no environment, no user site; -S: no site-packages, which the monitor has no use for
-    argv = [sys.executable, "-I", "-S", "-c", code, *arguments]
+    argv = [*_argv(module), *arguments]
     pid = os.fork()
     if pid:
         os.close(program)
@@ -66,6 +64,31 @@ def spawn_sealed(module: str, arguments: Sequence[str], keep_fds: Sequence[int])
         syscalls.execveat(_PROGRAM_FD, "", argv, _ENVIRONMENT, AT_EMPTY_PATH)
     finally:
         os._exit(127)
+
+
+def fork_sealed(module: str, channel: int, channel_fd: int) -> int:
+    """Start `module.main()` in a new sealed interpreter that has our streams, our session and those
+    of our descriptors that execve(2) keeps; return its PID.
+
+    `channel` becomes its descriptor `channel_fd`, whatever that was before. Raises `OSError` where
+    the kernel refuses to seal.
+    """
+    program = sealed_interpreter()
+    pid = os.fork()
+    if pid:
+        os.close(program)
+        return pid
+    try:
+        os.dup2(channel, channel_fd)
+        syscalls.execveat(program, "", _argv(module), _ENVIRONMENT, AT_EMPTY_PATH)
+    finally:
+        os._exit(127)
+
+
+def _argv(module: str) -> list[str]:
+    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); import {module} as m; m.main()"
+    # -I: no environment, no user site; -S: no site-packages, which it has no use for
+    return [sys.executable, "-I", "-S", "-c", code]
 
 
 _PROGRAM_FD = 100

@@ -15,12 +15,14 @@ from minidock.isolation.namespaces import CLONE_FLAGS, BecomeUndumpable, JoinNam
 from minidock.isolation.process import EnterWorkingDirectory, Execute
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
+from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
 from minidock.step import ContainerPlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
+    from minidock.runtime.manner import Manner
     from minidock.spec.runtime import Process, Spec
 
 
@@ -30,8 +32,7 @@ def plan_exec(
     process: Process,
     facts: HostFacts,
     stdio: tuple[int, int, int],
-    *,
-    monitored: bool = True,
+    manner: Manner = MONITORED,
 ) -> ContainerPlan:
     """Plan one more process in the running container `spec` whose init is the process `init`."""
     flags = CloneFlag(0)
@@ -48,7 +49,7 @@ def plan_exec(
             NewSessionKeyring("exec"),
             plan_user(process),
             EnterWorkingDirectory(process.cwd, make=False),
-            *plan_surrender(process, facts, monitored=monitored),
+            *plan_surrender(process, facts, manner),
             Execute(process.args, process.env),
         ),
     )

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from typing import NoReturn, Protocol
 
     from minidock.linux.kernel import Kernel
-    from minidock.runtime.plan import ContainerPlan
+    from minidock.runtime.entrant import Entrant
     from minidock.runtime.sync import Channel
-    from minidock.step import Step
+    from minidock.step import ContainerPlan, Step
 
     class Observer(Protocol):
         """Who watches a start: gives each process the kernel to use, hears of its Steps, and of
@@ -61,6 +61,11 @@ FORK_INTERMEDIATE = (
     "fork(2)",
     "clone(2)",
 )
+AWAIT_GRANT = (
+    "hear from intermediate that its new user or time namespace is there, and waits for the host",
+    "unix(7)",
+)
+GRANTED = ("let intermediate go on: the host has done what only the host may do", "unix(7)")
 FORK_INIT = (
     "fork again: a PID namespace begins with the next child, which is init, number 1 in there",
     "fork(2)",
@@ -84,17 +89,20 @@ def launch(
     take_terminal: Callable[[int], None],
     observer: Observer,
     before_program: Callable[[int], None],
+    entrant: Entrant | None = None,
 ) -> int:
-    """Apply `plan`; return init's PID once it has become the program.
+    """Apply `plan`; return init's PID once it has become the program, or waits for `start`.
 
     `before_program` is called with init's PID while init waits: the last moment at which its owner
-    can write down that it exists. Raises `StartFailed`, after undoing what was done to the host.
+    can write down that it exists. With an `entrant`, that process is intermediate; without, a fork
+    of this one, which must be sealed then. Raises `StartFailed`, after undoing what was done to
+    the host.
     """
     ctx = Context()
     kernel, announce = observer.kernel("main"), observer.announce("main")
     execute(plan.prepare, kernel, ctx, announce)
     try:
-        return _launch_prepared(plan, ctx, take_terminal, observer, before_program)
+        return _launch_prepared(plan, ctx, take_terminal, observer, before_program, entrant)
     except BaseException:
         undo(plan.prepare, kernel, ctx, announce)
         raise
@@ -106,19 +114,21 @@ def _launch_prepared(
     take_terminal: Callable[[int], None],
     observer: Observer,
     before_program: Callable[[int], None],
+    entrant: Entrant | None,
 ) -> int:
     kernel, announce = observer.kernel("main"), observer.announce("main")
-    ours, theirs = sync.channel_pair()
-    observer.remark("main", FORK_INTERMEDIATE)
-    intermediate = kernel.fork()
-    if intermediate == 0:
-        ours.close()
-        _intermediate(plan, ctx, theirs, observer)
-    theirs.close()
+    if entrant:
+        entrant.send_plan(plan)
+        ours, child = entrant.channel, entrant.pid
+    else:
+        ours, child = _fork_intermediate(plan, ctx, kernel, observer)
     try:
+        if plan.grant:
+            ctx.intermediate = child
+            _grant(plan, ctx, ours, observer)
         # What it had to say is in the socket by the time it is gone. (Init holds that socket too:
         # to wait for a message, or for its end, could be to wait for ever.)
-        kernel.wait4(intermediate)
+        kernel.wait4(child)
         kind, text, number, _ = ours.receive(wait=False)
         if kind != sync.INIT_PID:
             raise StartFailed(text or "the process that makes the namespaces died", exit_code=128)
@@ -126,8 +136,10 @@ def _launch_prepared(
         execute(plan.attach, kernel, ctx, announce)
         before_program(ctx.init)
         observer.remark("main", LET_GO)
-        ours.send(sync.PROCEED)
-        sync.wait_for_execve(ours, take_terminal)
+        ours.send(sync.PROCEED, number=ctx.init)
+        sync.wait_for_execve(
+            ours, take_terminal, lambda: execute(plan.meet, kernel, ctx, announce)
+        )
         observer.remark("main", RUNS)
     except BaseException:
         if ctx.init:
@@ -139,6 +151,33 @@ def _launch_prepared(
     return ctx.init
 
 
+def _fork_intermediate(
+    plan: ContainerPlan, ctx: Context, kernel: Kernel, observer: Observer
+) -> tuple[Channel, int]:
+    """A child that is intermediate, and the channel to it."""
+    ours, theirs = sync.channel_pair()
+    observer.remark("main", FORK_INTERMEDIATE)
+    child = kernel.fork()
+    if child == 0:
+        ours.close()
+        intermediate(plan, ctx, theirs, observer)
+    theirs.close()
+    return ours, child
+
+
+def _grant(plan: ContainerPlan, ctx: Context, ours: Channel, observer: Observer) -> None:
+    """Do to intermediate's new namespaces what only the host may do, while it waits."""
+    # Nobody else holds the other end yet, so this returns when intermediate dies, too.
+    kind, text, number, _ = ours.receive()
+    if kind != sync.GRANT:
+        code = number if kind == sync.FAILED else 128
+        raise StartFailed(text or "the process that makes the namespaces died", exit_code=code)
+    observer.remark("main", AWAIT_GRANT)
+    execute(plan.grant, observer.kernel("main"), ctx, observer.announce("main"))
+    observer.remark("main", GRANTED)
+    ours.send(sync.PROCEED)
+
+
 def _kill(kernel: Kernel, pid: int) -> None:
     try:
         kernel.kill(pid, signal.SIGKILL)
@@ -146,12 +185,13 @@ def _kill(kernel: Kernel, pid: int) -> None:
         pass
 
 
-def _intermediate(
+def intermediate(
     plan: ContainerPlan, ctx: Context, channel: Channel, observer: Observer
 ) -> NoReturn:
     """Enter cgroup and namespaces, fork init into them, and leave."""
     try:
         kernel = observer.kernel("intermediate")
+        ctx.await_grant = lambda: _await_grant(channel)
         execute(plan.enter, kernel, ctx, observer.announce("intermediate"))
         observer.remark("intermediate", FORK_INIT)
         pid = kernel.fork()
@@ -164,13 +204,22 @@ def _intermediate(
         os._exit(0)
 
 
+def _await_grant(channel: Channel) -> None:
+    channel.send(sync.GRANT)
+    if channel.receive()[0] != sync.PROCEED:
+        raise StartFailed("the host has refused")  # main knows why, and says so
+
+
 def _init(plan: ContainerPlan, ctx: Context, channel: Channel, observer: Observer) -> NoReturn:
     """PID 1: wait to be attached, build the container around itself, become the program."""
     code = 128
     try:
         kernel, announce = observer.kernel("init"), observer.announce("init")
         ctx.send_terminal = lambda fd: channel.send(sync.TERMINAL, fd=fd)
-        if channel.receive()[0] == sync.PROCEED:
+        ctx.meet = lambda: _meet(channel)
+        ctx.ready = lambda: channel.send(sync.READY)
+        kind, _, ctx.init, _ = channel.receive()
+        if kind == sync.PROCEED:
             execute(plan.isolate, kernel, ctx, announce)
             execute(plan.confine, kernel, ctx, announce)
     except BaseException as error:  # noqa: BLE001 (a forked child reports everything and ends)
@@ -178,3 +227,10 @@ def _init(plan: ContainerPlan, ctx: Context, channel: Channel, observer: Observe
         channel.report(error)
     finally:
         os._exit(code)
+
+
+def _meet(channel: Channel) -> None:
+    """Tell main that the root is put together, and wait for it."""
+    channel.send(sync.MOUNTED)
+    if channel.receive()[0] != sync.PROCEED:
+        raise StartFailed("the command that starts the container has ended")

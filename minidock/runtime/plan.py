@@ -41,12 +41,15 @@ from minidock.isolation.pivot import PivotRoot
 from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
+from minidock.runtime.await_start import plan_await, plan_hold
+from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
 from minidock.step import ContainerPlan as ContainerPlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
+    from minidock.runtime.manner import Manner
     from minidock.spec.runtime import Spec
     from minidock.step import Step
 
@@ -58,18 +61,15 @@ def plan_container(
     spec: Spec,
     facts: HostFacts,
     stdio: tuple[int, int, int],
-    *,
-    monitored: bool = True,
+    manner: Manner = MONITORED,
 ) -> ContainerPlan:
     """Plan the start of a container. `stdio` are the descriptors that become 0, 1 and 2 where the
-    process has no terminal. A `monitored` one dies with its parent; under an engine that drives
-    an OCI runtime nobody of ours stays to be that. Raises `StartFailed` for what this host cannot
-    give."""
+    process has no terminal. Raises `StartFailed` for what this host cannot give."""
     cgroup = plan_cgroups(spec, facts.cgroups)
     process = spec.process
     return ContainerPlan(
         prepare=(*cgroup.prepare,),
-        enter=(*cgroup.join, *plan_unshare(spec)),
+        enter=(*plan_hold(manner), *cgroup.join, *plan_unshare(spec)),
         attach=(),
         isolate=(
             SetUmask(0),
@@ -84,11 +84,12 @@ def plan_container(
         confine=(
             NewSession(),
             *plan_stdio(process, stdio, console=True),
-            NewSessionKeyring(container_id),
+            *((NewSessionKeyring(container_id),) if manner.new_keyring else ()),
             plan_user(process),
             EnterWorkingDirectory(process.cwd),
             *plan_restrictions(spec),
-            *plan_surrender(process, facts, monitored=monitored),
+            *plan_surrender(process, facts, manner),
+            *plan_await(process, manner),
             _plan_execute(spec),
         ),
     )

@@ -14,6 +14,7 @@ from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
+    from minidock.runtime.manner import Manner
     from minidock.spec.runtime import Process
     from minidock.step import Step
 
@@ -36,9 +37,8 @@ def plan_user(process: Process) -> Step:
     return TakeNumbers(user.uid, user.gid, user.additional_gids)
 
 
-def plan_surrender(process: Process, facts: HostFacts, *, monitored: bool) -> tuple[Step, ...]:
-    """Give up rights, in the one order in which each step is still allowed. A `monitored` process
-    dies with its parent."""
+def plan_surrender(process: Process, facts: HostFacts, manner: Manner) -> tuple[Step, ...]:
+    """Give up rights, in the one order in which each step is still allowed."""
     bounding, own = plan_capabilities(
         process.capabilities, facts.capabilities, facts.last_capability
     )
@@ -49,6 +49,6 @@ def plan_surrender(process: Process, facts: HostFacts, *, monitored: bool) -> tu
         BecomeUser(),
         own,
         ResetSignals(),
-        CloseDescriptors(),
-        *((DieWithMonitor(),) if monitored else ()),
+        CloseDescriptors(manner.preserved),
+        *((DieWithMonitor(),) if manner.monitored else ()),
     )

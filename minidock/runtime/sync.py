@@ -2,16 +2,29 @@
 
     main                 intermediate                init
      │ fork ─────────────────►│                        :
-     │                        │ enter: cgroup, unshare :
+     │                        │ enter: cgroup, …       :
+     │◄─────────────── GRANT ─┤ with a user namespace  :
+     │ grant: uid_map, …      │ (waits)                :
+     ├────────── PROCEED ────►│                        :
+     │                        │ enter: … unshare       :
      │                        │ fork ─────────────────►│
      │◄────────── INIT_PID ───┤                        │ (waits)
      │ attach                 ▪ exits                  │
      ├────────────────────────────────── PROCEED ─────►│
-     │                                                 │ isolate, confine
+     │                                                 │ isolate
+     │◄────────────────────────────────── MOUNTED ─────┤ with hooks: before it pivots
+     │ meet                                            │ (waits)
+     ├────────────────────────────────── PROCEED ─────►│
+     │                                                 │ confine
      │◄───────────────────────────────── TERMINAL ─────┤ with `-t`: the master comes along
+     │◄──────────────────────────────────── READY ─────┤ `oci create`: it waits for `oci start`
+     │                                                 :
      │◄────────────────────────── (end of file) ───────┤ execve closed the socket: it runs
      │                                                 ▪
      │◄─────────────────────────────────── FAILED ─────┤ or a step failed, in any of them
+
+Where intermediate is no fork of main but an interpreter of its own (entrant.py), main sends it the
+PLAN first. READY is the last that main waits for; what fails later, init says on its stderr.
 
 One socket pair of type SOCK_SEQPACKET, so that a message is a message; the child's end is held by
 intermediate and init, close-on-exec. A message is a tuple (kind, text, number) in Python's own
@@ -36,6 +49,10 @@ INIT_PID = 1
 PROCEED = 2
 TERMINAL = 3
 FAILED = 4
+PLAN = 5
+MOUNTED = 6
+READY = 7
+GRANT = 8
 
 _MAX_MESSAGE = 1 << 16
 _FD_BYTES = 4
@@ -78,11 +95,15 @@ class Channel:
         self._sock.close()
 
     def report(self, error: BaseException) -> None:
-        """Tell the other end why it ends here; nobody listening is no reason to fail again."""
+        """Tell the other end why it ends here. Where nobody listens any more, which is so after
+        READY, standard error is told, as execve's caller would do it."""
         try:
             self.send(FAILED, describe_error(error), getattr(error, "exit_code", 128))
         except OSError:
-            pass
+            try:
+                os.write(2, describe_error(error).encode("utf-8", "replace") + b"\n")
+            except OSError:
+                pass
 
 
 def channel_pair() -> tuple[Channel, Channel]:
@@ -105,14 +126,20 @@ def describe_error(error: BaseException) -> str:
     return f"{doing}{error}"
 
 
-def wait_for_execve(channel: Channel, take_terminal: Callable[[int], None]) -> None:
-    """Main's last wait: returns when init has become the program, raises `StartFailed` if not."""
+def wait_for_execve(
+    channel: Channel, take_terminal: Callable[[int], None], meet: Callable[[], None]
+) -> None:
+    """Main's last wait: returns when init has become the program, or waits for `start`. `meet` is
+    called while init waits before it pivots. Raises `StartFailed` where a step of init failed."""
     while True:
         kind, text, number, fd = channel.receive()
-        if kind == 0:
+        if kind in (0, READY):
             return
         if kind == TERMINAL:
             take_terminal(fd)
             os.close(fd)
+        elif kind == MOUNTED:
+            meet()
+            channel.send(PROCEED)
         elif kind == FAILED:
             raise StartFailed(text, exit_code=number)

@@ -40,6 +40,7 @@ from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import CloneFlag
 from minidock.linux.host import HostFacts
 from minidock.runtime.exec import plan_exec
+from minidock.runtime.manner import Manner
 from minidock.runtime.plan import plan_container
 from minidock.spec.runtime import Spec, parse_process, parse_spec
 from minidock.step import ContainerPlan, Step
@@ -273,8 +274,9 @@ def test_exec_enters_everything_at_once_and_gives_up_the_same_rights() -> None:
 def test_only_a_monitored_process_dies_with_its_parent() -> None:
     spec = make_spec({})
     for monitored in (True, False):
-        start = plan_container("c1", spec, facts("v2"), STDIO, monitored=monitored)
-        more = plan_exec(1, spec, spec.process, facts("v2"), STDIO, monitored=monitored)
+        manner = Manner(monitored=monitored)
+        start = plan_container("c1", spec, facts("v2"), STDIO, manner)
+        more = plan_exec(1, spec, spec.process, facts("v2"), STDIO, manner)
         assert bool(places(start.confine, DieWithMonitor)) is monitored
         assert bool(places(more.confine, DieWithMonitor)) is monitored
 

@@ -1,0 +1,163 @@
+"""`minidock oci` create, run, start, kill, delete: the life of a container."""
+
+from __future__ import annotations
+
+import os
+
+from minidock.cli.command import Command, Flag
+from minidock.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.cli.oci import Oci
+    from minidock.cli.parse import Parsed
+    from minidock.runtime.lifecycle import Request
+
+_BUNDLE = (
+    Flag("bundle", "b", help="The bundle's directory (default: the current one)", value="dir"),
+    Flag("console-socket", value="path", help="Unix socket to send the terminal's master to"),
+    Flag("pid-file", value="file", help="Write the PID of the container's init there"),
+    Flag("preserve-fds", kind="int", help="Pass on this many descriptors, from 3 on"),
+    Flag("no-pivot", kind="bool", help="Do not use pivot_root(2): the root is a ramdisk"),
+    Flag("no-new-keyring", kind="bool", help="Keep the caller's session keyring"),
+)
+CREATE = Command(
+    help="Create a container: everything but running its program",
+    run="minidock.cli.oci_start:create",
+    args="ID",
+    least=1,
+    most=1,
+    flags=_BUNDLE,
+    examples=("minidock oci create -b /containers/web web && minidock oci start web",),
+)
+RUN = Command(
+    help="Create a container and run its program",
+    run="minidock.cli.oci_start:run",
+    args="ID",
+    least=1,
+    most=1,
+    flags=(
+        *_BUNDLE,
+        Flag("detach", "d", "bool", help="Do not wait for its end"),
+        Flag("keep", kind="bool", help="Do not delete the container when it has ended"),
+        Flag("no-subreaper", kind="bool", help="Accepted for runc's sake", hidden=True),
+    ),
+    examples=("minidock oci run -b /containers/web web",),
+)
+START = Command(
+    help="Run the program of a created container",
+    run="minidock.cli.oci_start:start",
+    args="ID",
+    least=1,
+    most=1,
+    examples=("minidock oci start web",),
+)
+KILL = Command(
+    help="Send a signal to a container's init",
+    run="minidock.cli.oci_start:kill",
+    args="ID [SIGNAL]",
+    least=1,
+    most=2,
+    flags=(Flag("all", "a", "bool", help="Send it to every process of the container"),),
+    examples=("minidock oci kill web KILL", "minidock oci kill web 15"),
+)
+DELETE = Command(
+    help="Remove what is left of a container",
+    run="minidock.cli.oci_start:delete",
+    args="ID",
+    least=1,
+    most=1,
+    flags=(Flag("force", "f", "bool", help="Kill it first, if it still runs"),),
+    examples=("minidock oci delete -f web",),
+)
+
+
+def _request(args: Parsed, oci: Oci) -> Request:
+    from minidock.runtime.entrant import MOST_PRESERVED
+    from minidock.runtime.lifecycle import Request
+
+    preserved = args.number("preserve-fds") + _listen_fds()
+    if not 0 <= preserved <= MOST_PRESERVED:
+        raise InvalidInput(f"cannot pass on {preserved} descriptors, {MOST_PRESERVED} at most")
+    return Request(
+        root=oci.root,
+        container_id=args.positionals[0],
+        bundle=os.path.abspath(args.text("bundle") or "."),
+        pid_file=args.text("pid-file"),
+        preserved=preserved,
+        new_keyring=not args.on("no-new-keyring"),
+        pivot=not args.on("no-pivot"),
+        systemd_cgroup=oci.systemd_cgroup,
+    )
+
+
+def _listen_fds() -> int:
+    """Sockets that systemd opened for us, to be passed on. sd_listen_fds(3)"""
+    number = os.environ.get("LISTEN_FDS", "")
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def create(args: Parsed, oci: Oci) -> int:
+    """`minidock oci create`"""
+    from minidock.runtime import lifecycle
+
+    assert oci.entrant
+    lifecycle.create(_request(args, oci), oci.entrant, lambda fd: None)
+    return 0
+
+
+def run(args: Parsed, oci: Oci) -> int:
+    """`minidock oci run`"""
+    from minidock.runtime import lifecycle
+    from minidock.runtime.foreground import Foreground
+
+    assert oci.entrant
+    request = _request(args, oci)
+    if args.on("detach"):
+        lifecycle.run(request, oci.entrant, lambda fd: None)
+        return 0
+    foreground = Foreground()
+    pid = lifecycle.run(request, oci.entrant, foreground.take_terminal)
+    code = foreground.wait(pid)
+    if not args.on("keep"):
+        lifecycle.delete(oci.root, request.container_id, force=True)
+    return code
+
+
+def start(args: Parsed, oci: Oci) -> int:
+    """`minidock oci start`"""
+    from minidock.runtime import lifecycle
+
+    lifecycle.start(oci.root, args.positionals[0])
+    return 0
+
+
+def kill(args: Parsed, oci: Oci) -> int:
+    """`minidock oci kill`"""
+    from minidock.linux.signals import SIGTERM
+    from minidock.runtime import lifecycle
+
+    signum = signal_number(args.positionals[1]) if args.positionals[1:] else SIGTERM
+    lifecycle.kill(oci.root, args.positionals[0], signum, everything=args.on("all"))
+    return 0
+
+
+def signal_number(word: str) -> int:
+    """`9`, `KILL` or `SIGKILL`. Raises `InvalidInput`."""
+    from minidock.linux import signals
+
+    if word.isascii() and word.isdigit() and 0 <= int(word) <= 64:
+        return int(word)
+    name = word.upper().removeprefix("SIG")
+    number = getattr(signals, f"SIG{name}", None)
+    if not isinstance(number, int) or name.startswith("_"):
+        raise InvalidInput(f"unknown signal {word!r}")
+    return int(number)
+
+
+def delete(args: Parsed, oci: Oci) -> int:
+    """`minidock oci delete`"""
+    from minidock.runtime import lifecycle
+
+    lifecycle.delete(oci.root, args.positionals[0], force=args.on("force"))
+    return 0

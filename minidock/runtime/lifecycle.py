@@ -1,0 +1,295 @@
+"""create, start, kill, delete: what an OCI runtime does, one function each.
+
+Nobody of ours stays between two of them. `create` ends when init waits at its fifo, and by then
+init has become the child of whoever called us and declared itself a subreaper; what the next
+command must know is in the state directory (state.py).
+
+                 create              start              (ends)              delete
+    (nothing) ──────────► created ──────────► running ──────────► stopped ──────────► (nothing)
+
+A `create` that is killed at any moment leaves at most a directory, a cgroup, and an init that waits
+or dies with its socket: `delete --force` removes all of them. So the directory is made first and
+removed last, and init's PID is in state.json before init is let go.
+
+See: https://github.com/opencontainers/runtime-spec/blob/main/runtime.md
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from minidock.errors import Conflict, MinidockError, NotFound, StartFailed
+from minidock.isolation.cgroups import common as cgroups
+from minidock.linux import signals as signal
+from minidock.linux.host import boot_id, read_facts, start_time
+from minidock.record import Record
+from minidock.runtime.launch import Unobserved, launch
+from minidock.runtime.manner import Manner
+from minidock.runtime.state import ContainerState, StateDirectory
+from minidock.runtime.sync import describe_error
+from minidock.spec.fields import load_object
+from minidock.spec.runtime import parse_spec
+from minidock.spec.timestamp import now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minidock.runtime.entrant import Entrant
+    from minidock.spec.runtime import Spec
+
+_DEATH = 10.0  # seconds that a killed init may take to be gone
+
+
+class Request(Record):
+    """What `create` and `run` were told. `root` is where states are kept, `bundle` is absolute."""
+
+    root: str
+    container_id: str
+    bundle: str
+    pid_file: str = ""
+    preserved: int = 0
+    new_keyring: bool = True
+    pivot: bool = True
+    systemd_cgroup: bool = False
+
+
+def create(request: Request, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+    """Make the container, its init waiting for `start`; init's PID. Raises `MinidockError`, and
+    then nothing stays."""
+    return _bring_up(request, entrant, take_terminal, wait=True)
+
+
+def run(request: Request, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+    """Make the container and let its program run; init's PID. Raises as `create` does."""
+    return _bring_up(request, entrant, take_terminal, wait=False)
+
+
+def _bring_up(
+    request: Request, entrant: Entrant, take_terminal: Callable[[int], None], *, wait: bool
+) -> int:
+    home = StateDirectory(request.root, request.container_id)
+    config = read_config(f"{request.bundle}/config.json")
+    spec = read_spec(config, request.bundle, request.container_id)
+    home.make()
+    try:
+        with home.lock():
+            return _start_init(request, spec, config, home, entrant, take_terminal, wait)
+    except BaseException:
+        home.remove()
+        raise
+
+
+def _start_init(
+    request: Request,
+    spec: Spec,
+    config: bytes,
+    home: StateDirectory,
+    entrant: Entrant,
+    take_terminal: Callable[[int], None],
+    wait: bool,
+) -> int:
+    from minidock.runtime.plan import plan_container
+
+    state = ContainerState(
+        id=request.container_id,
+        bundle=request.bundle,
+        rootfs=os.path.normpath(spec.root_path),
+        created=now(),
+        annotations=spec.annotations,
+        cgroups_path=spec.cgroups_path,
+        systemd_cgroup=request.systemd_cgroup,
+    )
+    home.save(state)
+    home.write("config.json", config)
+    if wait:
+        home.make_fifo()
+    manner = Manner(
+        monitored=False,
+        start_fifo=home.fifo if wait else "",
+        preserved=request.preserved,
+        new_keyring=request.new_keyring,
+        pivot=request.pivot,
+    )
+    plan = plan_container(request.container_id, spec, read_facts(), (0, 1, 2), manner)
+    entrant.preserved = request.preserved
+
+    def remember(pid: int) -> None:
+        home.save(state.but(pid=pid, start_time=start_time(pid), boot_id=boot_id()))
+
+    pid = launch(plan, take_terminal, Unobserved(), remember, entrant)
+    if request.pid_file:
+        write_pid_file(request.pid_file, pid)
+    return pid
+
+
+def start(root: str, container_id: str) -> None:
+    """Let a created container's program run. Raises `NotFound`, `Conflict`."""
+    home = StateDirectory(root, container_id)
+    home.load()
+    with home.lock():
+        found = status(home, home.load())
+        if found == "created":
+            _release(home)
+        elif found == "stopped":
+            raise Conflict("cannot start a container that has stopped")
+        else:
+            raise Conflict("cannot start an already running container")
+
+
+def _release(home: StateDirectory) -> None:
+    """Write the byte that init waits for. The fifo's absence then says: started."""
+    try:
+        fd = os.open(home.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # Nobody reads: an earlier `start` got as far as the byte, and died.
+        os.unlink(home.fifo)
+        raise Conflict("cannot start an already running container") from None
+    try:
+        os.write(fd, b"\0")
+    finally:
+        os.close(fd)
+    os.unlink(home.fifo)
+
+
+def status(home: StateDirectory, state: ContainerState) -> str:
+    """creating, created, running, paused or stopped."""
+    if not state.pid:
+        return "creating" if home.busy() else "stopped"
+    if not state.alive():
+        return "stopped"
+    if home.waits():
+        return "created"
+    cgroup = find_cgroup(state)
+    try:
+        paused = cgroup is not None and cgroups.is_frozen(cgroup)
+    except OSError:
+        paused = False
+    return "paused" if paused else "running"
+
+
+def kill(root: str, container_id: str, signum: int, *, everything: bool = False) -> None:
+    """Send a signal to init, or to all processes. Raises `NotFound`, `Conflict`."""
+    home = StateDirectory(root, container_id)
+    state = home.load()
+    if everything:
+        cgroup = find_cgroup(state)
+        for pid in cgroups.processes(cgroup) if cgroup else ():
+            _signal(pid, signum)
+        return
+    if not state.alive() or not _signal_init(state, signum):
+        raise Conflict("container not running")
+
+
+def _signal_init(state: ContainerState, signum: int) -> bool:
+    """Through a pidfd: the number could belong to somebody else a moment later."""
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if start_time(state.pid) != state.start_time:
+            return False
+        signal.pidfd_send_signal(pidfd, signum)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _signal(pid: int, signum: int) -> None:
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        pass
+
+
+def delete(root: str, container_id: str, *, force: bool = False) -> None:
+    """Remove what is left of a container; with `force`, also one that runs. Raises `NotFound` (not
+    with `force`), `Conflict`."""
+    home = StateDirectory(root, container_id)
+    try:
+        with home.lock():
+            _delete(home, force=force)
+    except NotFound:
+        if not force:
+            raise
+
+
+def _delete(home: StateDirectory, *, force: bool) -> None:
+    try:
+        state = home.load()
+    except NotFound:
+        home.remove()  # a `create` that was killed before it had a state
+        return
+    found = status(home, state) if state.pid else "stopped"
+    if found not in ("stopped", "created") and not force:
+        words = f"cannot delete container {home.id} that is not stopped: {found}"
+        raise Conflict(words)
+    if state.alive():
+        _signal_init(state, signal.SIGKILL)
+    cgroup = find_cgroup(state)
+    if cgroup:
+        cgroups.kill(cgroup, _DEATH)
+        if not cgroups.remove(cgroup):
+            raise Conflict(f"cannot remove the cgroup of container {home.id}: it is still busy")
+    _await_death(state)
+    home.remove()
+
+
+def _await_death(state: ContainerState) -> None:
+    deadline = time.monotonic() + _DEATH
+    while state.alive():
+        if time.monotonic() > deadline:
+            raise Conflict(f"container {state.id} does not die: its init is process {state.pid}")
+        time.sleep(0.001)
+
+
+def find_cgroup(state: ContainerState) -> cgroups.Cgroup | None:
+    """Where the container's cgroup is, or None where no hierarchy is mounted any more."""
+    try:
+        return cgroups.find_cgroup(state.cgroups_path, read_facts().cgroups)
+    except StartFailed:
+        return None
+
+
+# ── the bundle ──
+
+
+def read_config(path: str) -> bytes:
+    """The text of a config.json. Raises `NotFound`."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"JSON specification file {path} not found") from None
+
+
+def read_spec(config: bytes, bundle: str, container_id: str) -> Spec:
+    """Decode it; a container without a cgroup path gets one of its name. Raises `BadJSON`."""
+    spec = parse_spec(load_object(config, "config.json"), bundle)
+    return spec if spec.cgroups_path else spec.but(cgroups_path=container_id)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Atomically: engines read it as soon as it is there. Raises `OSError`."""
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(fd, b"%d" % pid)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+
+
+def explain_failure(error: MinidockError | OSError) -> str:
+    """In runc's words, which engines search for `executable file not found` and the like."""
+    if isinstance(error, (OSError, StartFailed)):
+        return f"unable to start container process: {describe_error(error)}"
+    return error.message
