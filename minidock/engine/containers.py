@@ -235,7 +235,11 @@ class Containers:
             error.message = f"Error when allocating new name: {error.message}"
             raise
         document = {**container.document, "Name": new}
-        write_json(f"{container.directory}/container.json", document)
+        try:
+            write_json(f"{container.directory}/container.json", document)
+        except OSError:
+            self.release_name(new)
+            raise
         self.release_name(container.name)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.monitor_order import Order
-from minidock.engine.statefile import write_json
+from minidock.engine.statefile import keep_room, write_json
 from minidock.errors import WRONG_REQUEST, InvalidInput, MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
@@ -158,12 +158,12 @@ class _Start:
         }
         if self._order.restarts:
             document["RestartCount"] = self._order.restarts
-        try:
-            os.unlink(f"{self._directory}/exited.json")
-        except FileNotFoundError:
-            pass
-        durable = "r" not in self._order
-        write_json(f"{self._directory}/started.json", document, durable=durable)
+        started, exited = (f"{self._directory}/{name}.json" for name in ("started", "exited"))
+        if "r" in self._order:  # nobody will ask how it ended
+            write_json(started, document, durable=False)
+        else:
+            keep_room(exited)
+            write_json(started, document, instead_of=exited)
 
 
 def _read_json(path: str) -> Any:

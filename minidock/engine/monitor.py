@@ -276,8 +276,8 @@ class Monitor:
         return pause
 
     def _write_end(self, record: dict[str, object]) -> None:
-        """On a full disk it cannot be written, and `ps` will say 255. Who is attached gets the code
-        all the same, and the container is cleaned up."""
+        """The launcher has kept room for it, on a disk that may be full now. Should it fail all the
+        same, `ps` will say 255; who is attached gets the code, and the container is cleaned up."""
         assert self._order
         from minidock.engine.statefile import write_json
 

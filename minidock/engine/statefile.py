@@ -13,27 +13,33 @@ import os
 
 from minidock.spec.lean_json import dumps, loads
 
+_ROOM = ".room"  # of the file that is kept for another
+_ROOM_SIZE = 4096
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-def write_json(path: str, document: dict[str, Any], *, durable: bool = True) -> None:
+def write_json(
+    path: str, document: dict[str, Any], *, durable: bool = True, instead_of: str = ""
+) -> None:
     """Replace the file at `path`. Raises `OSError`; the old file stays then."""
-    write_file(path, dumps(document).encode(), durable=durable)
+    write_file(path, dumps(document).encode(), durable=durable, instead_of=instead_of)
 
 
-def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
-    """Replace the file at `path` with `content`, mode 0600. Raises `OSError`."""
+def write_file(path: str, content: bytes, *, durable: bool = True, instead_of: str = "") -> None:
+    """Replace the file at `path` with `content`, mode 0600. What lies at `instead_of`, which the
+    new file makes untrue, goes once that is safely written. Raises `OSError`."""
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        _write_new(temporary, content, durable)
+        _take(f"{path}{_ROOM}", temporary)
+        _write(temporary, content, durable)
+        if instead_of:
+            _remove(instead_of)
         os.rename(temporary, path)
     except OSError as error:
-        try:
-            os.unlink(temporary)
-        except FileNotFoundError:
-            pass
+        _remove(temporary)
         error.filename = (
             error.filename or path
         )  # write(2) knows none, and "No space left" says little
@@ -42,15 +48,43 @@ def write_file(path: str, content: bytes, *, durable: bool = True) -> None:
         sync_directory(os.path.dirname(path))
 
 
-def _write_new(path: str, content: bytes, durable: bool) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def keep_room(path: str) -> None:
+    """Take now the space that the file at `path` will need: when it is time to write it, the disk
+    may be full. Raises `OSError`."""
+    room = path + _ROOM
     try:
+        _write(room, b" " * _ROOM_SIZE, durable=False)
+    except OSError:
+        _remove(room)
+        raise
+
+
+def _take(room: str, temporary: str) -> None:
+    try:
+        os.rename(room, temporary)
+    except FileNotFoundError:
+        pass  # the usual case: none was kept
+
+
+def _write(path: str, content: bytes, durable: bool) -> None:
+    """Over what the file has, not into an empty one: its blocks are there already."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        size = len(content)
         while content:  # the last free block of a disk takes a part, without an error
             content = content[os.write(fd, content) :]
+        os.ftruncate(fd, size)
         if durable:
             os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def sync_directory(path: str) -> None:

@@ -28,13 +28,14 @@ def small(minidock, root_tarball, tmp_path):
 
 
 def temporaries(root: Path) -> list[Path]:
-    return list((root / "containers").rglob("*.tmp"))
+    return [p for p in (root / "containers").rglob("*") if p.suffix in (".tmp", ".room")]
 
 
 def test_the_exit_code_reaches_who_is_attached(small) -> None:
     done = small("run", "--name", "full", "busybox", "sh", "-c", FILL)
     assert done.returncode == 3, done.stderr
-    assert small.ok("ps", "-a", "--format", "{{.Names}}") == "full\n"
+    told = small.ok("ps", "-a", "--format", "{{.Names}} {{.Status}}")
+    assert told.startswith("full Exited (3) "), told  # room for that was kept
     assert temporaries(small.root) == []
     assert list(small.run_root.iterdir()) == []  # the monitor cleaned up
     small.ok("rm", "full")
@@ -48,4 +49,7 @@ def test_what_cannot_be_written_is_said(small) -> None:
         assert done.returncode != 0
         assert "no space left on device" in done.stderr.lower(), (words, done.stderr)
     assert temporaries(small.root) == []
-    assert small.ok("ps", "-a", "--format", "{{.Names}}") == "full\n"
+    told = small.ok("ps", "-a", "--format", "{{.Names}} {{.Status}}")
+    assert told.startswith("full Exited (3) "), told
+    assert "No such container: other" in small("start", "other").stderr
+    assert small.ok("inspect", "-f", "{{.Name}}", "full") == "/full\n"
