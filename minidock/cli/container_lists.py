@@ -237,9 +237,20 @@ class _Line:
         if state.status == "restarting":
             return f"Restarting ({state.exit_code}) {_ago(parse_time(state.finished_at))}"
         if state.running:
-            paused = " (Paused)" if state.status == "paused" else ""
-            return f"Up {_duration(parse_time(state.started_at))}{paused}"
+            return f"Up {_duration(parse_time(state.started_at))}{self._condition()}"
         return f"Exited ({state.exit_code}) {_ago(parse_time(state.finished_at))}"
+
+    def _condition(self) -> str:
+        """What `Up 3 minutes` is followed by."""
+        from minidock.engine.health import STARTING, health_of
+
+        if self._row.state.status == "paused":
+            return " (Paused)"
+        health = health_of(self._row.container, self._row.state)
+        if not health:
+            return ""
+        status = health["Status"]
+        return " (health: starting)" if status == STARTING else f" ({status})"
 
     def Size(self) -> str:  # noqa: N802
         from minidock.cli.units import human_size

@@ -17,6 +17,7 @@ from minidock.cli.attached import (
     stay,
 )
 from minidock.cli.command import ClientError, Command, Flag, UsageError
+from minidock.cli.lifecycle_flags import LIFECYCLE_FLAGS
 from minidock.cli.run_options import run_options
 from minidock.errors import MinidockError, StartFailed
 
@@ -43,6 +44,7 @@ _CREATE_FLAGS = (
     Flag("net", value="network", help="Connect a container to a network", hidden=True),
     Flag("network", value="network", help='Connect a container to a network ("none", "host")'),
     Flag("pull", default="missing", help='Pull image before running ("missing", "never")'),
+    *LIFECYCLE_FLAGS,
     Flag("read-only", kind="bool", help="Mount the container's root filesystem as read only"),
     Flag("rm", kind="bool", help="Automatically remove the container when it exits"),
     Flag("stop-signal", help="Signal to stop the container"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from minidock.cli.command import ClientError
+from minidock.cli.lifecycle_flags import health_check, restart_policy
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
@@ -40,6 +41,8 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         network=_network(args),
         init=args.on("init"),
         stop_signal=_stop_signal(args),
+        restart=restart_policy(args.text("restart"), auto_remove=args.on("rm")),
+        health_check=health_check(args),
         console_size=(0, 0),
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 
+from minidock.engine.health import health_of
 from minidock.spec.timestamp import ZERO
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ def with_sizes(document: Document, written: int, whole: int) -> Document:
 
 
 def _state(container: Container, state: State) -> Document:
+    health = health_of(container, state)
     return {
         "Status": state.status,
         "Running": state.active,
@@ -81,6 +83,7 @@ def _state(container: Container, state: State) -> Document:
         "Error": state.error,
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
+        **({"Health": health} if health else {}),
     }
 
 

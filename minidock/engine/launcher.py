@@ -158,6 +158,10 @@ class _Start:
         }
         if self._order.restarts:
             document["RestartCount"] = self._order.restarts
+        if "h" in self._order:
+            from minidock.engine import health
+
+            health.begin(self._directory)
         started, exited = (f"{self._directory}/{name}.json" for name in ("started", "exited"))
         if "r" in self._order:  # nobody will ask how it ended
             write_json(started, document, durable=False)

@@ -6,7 +6,7 @@ values of one filter are alternatives (`status=exited`, `status=created`), excep
 must all be there; different filters must all hold.
 
 What minidock does not have yet is answered as truthfully as what it has: no container has a
-volume, a published port or a health check so far, so nothing matches those.
+volume or a published port so far, so nothing matches those.
 
 See: https://docs.docker.com/reference/cli/docker/container/ls/#filter, moby's daemon/list.go
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 
+from minidock.engine.health import HEALTHY, NONE, STARTING, UNHEALTHY, health_of
 from minidock.engine.statefile import read_json
 from minidock.errors import InvalidInput, MinidockError, NotFound, StoreError
 from minidock.record import Record
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 256  # of directories that are walked, see tree_size
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_HEALTH = ("none", "starting", "healthy", "unhealthy")
+_HEALTH = (NONE, STARTING, HEALTHY, UNHEALTHY)
 _FLAG_WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -229,7 +230,12 @@ def _by_health(values: Sequence[str], *_: object) -> Test:
     for value in values:
         if value not in _HEALTH:
             raise InvalidInput(f"unrecognized filter value for health: {value}")
-    return lambda *_: "none" in values
+
+    def test(container: Container, state: State) -> bool:
+        health = health_of(container, state)
+        return (health["Status"] if health else NONE) in values
+
+    return test
 
 
 def _by_task(values: Sequence[str], *_: object) -> Test:

@@ -37,6 +37,7 @@ from minidock.spec.timestamp import format_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minidock.engine.probe import Probes
     from minidock.engine.restart import Restarts
 
 _IDLE = 1.0  # seconds without anything to do, after which it rests
@@ -61,6 +62,7 @@ class Monitor:
         self._pid = 0
         self._cgroups: list[str] = []
         self._started = 0.0
+        self._probes: Probes | None = None
         self._restarts: Restarts | None = None
         self._last_end: dict[str, object] = {}  # while it waits to be restarted
         self._timer = 0
@@ -93,6 +95,8 @@ class Monitor:
             self._fork_for_exec(client)
         elif kind == frames.GIVE_UP:
             self._give_up(client)
+        elif kind == frames.KILL:
+            self._kill()
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
@@ -197,7 +201,7 @@ class Monitor:
         kind, text, number, fd = self._launcher.receive()
         if kind == TERMINAL:
             self._pending = (fd, {fd: "stdout"})
-        elif kind == INIT_PID:
+        elif kind == INIT_PID and self._order:
             while self._narration >= 0 and self._narrate():
                 pass  # all of it, before the program's first word
             self._pid = number
@@ -207,6 +211,10 @@ class Monitor:
             self._command.send(frames.STARTED, b"%d" % number)
             self._retire_launcher()
             self._watch_end(number)
+            if "h" in self._order:
+                from minidock.engine.probe import Probes
+
+                self._probes = Probes(self._loop, self._order.directory, self._order.run_dir)
         else:
             while self._narration >= 0 and self._narrate():
                 pass
@@ -239,6 +247,10 @@ class Monitor:
         self._loop.forget(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        if self._probes:
+            self._probes.stop()
+            self._probes = None
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
         finished = time.time_ns()
@@ -285,6 +297,11 @@ class Monitor:
             write_json(f"{self._order.directory}/exited.json", record)
         except OSError:
             pass
+
+    def _kill(self) -> None:
+        """An `exec` only: a container is ended through a pidfd, by whoever wants that."""
+        if self._pid and self._order and "x" in self._order:
+            os.kill(self._pid, 9)  # our child, and not waited for yet: the number is its own
 
     def _tell_end(self, code: int) -> None:
         for client in list(self._clients):

@@ -55,3 +55,23 @@ class Restarts:
             return None
         self.count += 1
         return self._pause
+
+
+_POLICIES = ("no", "always", "on-failure", "unless-stopped")
+
+
+def checked_policy(name: str, most: int) -> dict[str, object]:
+    """A policy as Docker has it in its HostConfig. Raises `InvalidInput` in its words."""
+    from minidock.errors import InvalidInput
+
+    wrong = "invalid restart policy: "
+    if name not in _POLICIES:
+        known = "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        raise InvalidInput(f"{wrong}unknown policy '{name}'; {known}")
+    if name == "on-failure" and most < 0:
+        raise InvalidInput(wrong + "maximum retry count cannot be negative")
+    if name != "on-failure" and most:
+        negative = " and cannot be negative" if most < 0 else ""
+        only = "maximum retry count can only be used with 'on-failure'"
+        raise InvalidInput(wrong + only + negative)
+    return {"Name": name, "MaximumRetryCount": most}

@@ -10,7 +10,9 @@ import os
 
 from minidock.engine import bundle
 from minidock.engine.containers import Container, new_id
+from minidock.engine.health import has_check, merge_check
 from minidock.engine.monitor_order import Order
+from minidock.engine.restart import checked_policy
 from minidock.engine.statefile import sync_directory, write_file, write_json
 from minidock.engine.sweep import MARKER, sweep
 from minidock.errors import InvalidInput, NotFound
@@ -50,6 +52,8 @@ class RunOptions(Record):
     network: str = "none"
     init: bool = False
     stop_signal: str | None = None
+    restart: tuple[str, int] = ("no", 0)
+    health_check: dict[str, Any] | None = None
     console_size: tuple[int, int] = (0, 0)
 
 
@@ -106,8 +110,6 @@ def start(
 
     The outcome's kind is "started" (its code is then init's PID), "failed" or "lost".
     """
-    from minidock.engine import frames
-
     config, host_config = container.config, container.host_config
     letters = "l"
     letters += "t" if config["Tty"] else ""
@@ -116,6 +118,7 @@ def start(
     letters += "r" if host_config["AutoRemove"] else ""
     letters += "a" if attach else ""
     letters += "e" if narrate else ""
+    letters += "h" if has_check(config) else ""
     order = Order(container.directory, container.run_dir, letters)
     connection.order(order.encode())
     return connection.wait_started(narrate)
@@ -174,6 +177,11 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
     stop_signal = options.stop_signal or base.get("StopSignal")
     if stop_signal:
         config["StopSignal"] = stop_signal
+    check = merge_check(options.health_check, base.get("Healthcheck"))
+    if check:
+        config["Healthcheck"] = check
+    if base.get("Shell"):
+        config["Shell"] = base["Shell"]
     if base.get("ExposedPorts"):
         config["ExposedPorts"] = base["ExposedPorts"]
     return config
@@ -206,7 +214,7 @@ def _document(
             "Init": options.init or None,
             "ConsoleSize": list(options.console_size),
             "LogConfig": {"Type": "json-file", "Config": {}},
-            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+            "RestartPolicy": checked_policy(*options.restart),
             "Privileged": False,
             "CgroupnsMode": "private",
             "IpcMode": "private",

@@ -84,13 +84,14 @@ def _interval(flag: str, value: str) -> int:
     """A duration of Go such as `1m30s`, in nanoseconds."""
     if not value:
         return 0
-    total = _duration(value)
+    total = parse_duration(value)
     if total and total < _MILLISECOND:
         raise InvalidInput(f'Interval "{flag}" cannot be less than 1ms')
     return total
 
 
-def _duration(text: str) -> int:
+def parse_duration(text: str) -> int:
+    """A duration of Go such as `1m30s`, in nanoseconds. Raises `InvalidInput` in Go's words."""
     negative, rest = text.startswith("-"), text.lstrip("+-") if text[:1] in "+-" else text
     total = 0.0
     if rest == "0":
