@@ -15,10 +15,17 @@ process "limited" by files in there is not limited at all.
 /proc/self/cgroup, where a process stands in each hierarchy, is not asked: paths below a mount point
 are all that is needed, and they also hold inside a container, where "/" is not the real root.
 
+On v2 a controller must be handed down, from each cgroup to its children, by a line in its
+`cgroup.subtree_control`. The real root may always do that; any other cgroup only while no process
+is in it ("no internal processes"). The cgroup that a container or a service sees as its root is
+such another one, and it is usually full: then what was handed down already is all there will be.
+
 See: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5)
 """
 
 from __future__ import annotations
+
+import os
 
 from minidock.record import Record
 
@@ -37,10 +44,12 @@ class Hierarchy(Record):
 
 
 class CgroupFacts(Record):
-    """Every hierarchy that can be reached; `unified` is the mount point of v2, "" without it."""
+    """Every hierarchy that can be reached; `unified` is the mount point of v2, "" without it, and
+    `unified_controllers` are those that a cgroup directly below it can have."""
 
     v1: tuple[Hierarchy, ...] = ()
     unified: str = ""
+    unified_controllers: tuple[str, ...] = ()
 
     def hierarchy_of(self, controller: str) -> Hierarchy | None:
         """The v1 hierarchy that has this controller."""
@@ -74,7 +83,22 @@ def parse_cgroup_facts(mountinfo: str) -> CgroupFacts:
 def read_cgroup_facts() -> CgroupFacts:
     """Ask the kernel. Raises `OSError` where /proc is not mounted."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return parse_cgroup_facts(file.read())
+        facts = parse_cgroup_facts(file.read())
+    if not facts.unified:
+        return facts
+    return facts.but(unified_controllers=read_unified_controllers(facts.unified))
+
+
+def read_unified_controllers(root: str) -> tuple[str, ...]:
+    """What a new cgroup directly below `root`, a v2 hierarchy's mount point, can be given."""
+    # The real root has neither a type nor the rule about processes.
+    free = not os.path.exists(f"{root}/cgroup.type") or not _read(f"{root}/cgroup.procs")
+    return tuple(_read(f"{root}/cgroup.{'controllers' if free else 'subtree_control'}").split())
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def _covers(upper: str, lower: str) -> bool:

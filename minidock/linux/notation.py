@@ -183,6 +183,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "setpgid": ("setpgid", calls.ids),
     "ioctl": ("ioctl", calls.ioctl),
     "socket": ("socket", calls.socket),
+    "connect": ("connect", calls.connect),
     "prctl": ("prctl", calls.prctl),
     "keyctl": ("keyctl", lambda r, operation, name: (show.named(Keyctl, operation), quote(name))),
     "bpf": ("bpf", calls.bpf),

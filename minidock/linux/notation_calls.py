@@ -228,6 +228,11 @@ def socket(result: object, domain: int, kind: int) -> Shown:
     return domains.get(domain, str(domain)), types.get(kind, str(kind)) + cloexec, "IPPROTO_IP"
 
 
+def connect(result: object, sockfd: int, path: str) -> Shown:
+    address = f"{{sa_family=AF_UNIX, sun_path={quote(path)}}}"
+    return show.number(sockfd), address, str(2 + len(os.fsencode(path)) + 1)
+
+
 def close_range(result: object, first: int, last: int, flags: int) -> Shown:
     return str(first), str(last), show.flags(CloseRangeFlag, flags)
 

@@ -1,5 +1,6 @@
 """Where the cgroup lies, and in which order it is made, set and joined, on each kind of host."""
 
+import errno
 import os
 
 import pytest
@@ -17,18 +18,22 @@ from minidock.isolation.cgroups.common import (
     plan_cgroups,
     remove,
 )
+from minidock.isolation.cgroups.limits import CopyCpuset, HandDown, SetLimits
+from minidock.isolation.cgroups.place import CONTROLLERS
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import MountFlag
 from minidock.linux.recording import RecordingKernel
-from minidock.spec.resources import DeviceRule, Resources
+from minidock.spec.resources import CPU, DeviceRule, HugepageLimit, Memory, Network, Resources
 from minidock.spec.runtime import Process, Spec
 from minidock.step import Context, execute
 
 DEVICES = Hierarchy("/sys/fs/cgroup/devices", ("devices",))
 FREEZER = Hierarchy("/sys/fs/cgroup/freezer", ("freezer",))
 MEMORY = Hierarchy("/sys/fs/cgroup/memory", ("memory",))
-V1 = CgroupFacts((MEMORY, DEVICES, FREEZER))
-HYBRID = CgroupFacts((MEMORY, DEVICES, FREEZER), "/sys/fs/cgroup/unified")
+TIME = Hierarchy("/sys/fs/cgroup/cpuacct", ("cpuacct",))
+TAGS = Hierarchy("/sys/fs/cgroup/net_cls", ("net_cls",))
+V1 = CgroupFacts((MEMORY, DEVICES, FREEZER, TIME, TAGS))
+HYBRID = CgroupFacts((MEMORY, DEVICES, FREEZER, TIME, TAGS), "/sys/fs/cgroup/unified")
 V2 = CgroupFacts((), "/sys/fs/cgroup")
 
 
@@ -43,13 +48,14 @@ def calls(steps: tuple[object, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("facts", [V1, HYBRID], ids=["v1", "hybrid"])
-def test_on_v1_only_the_hierarchies_that_are_needed(facts: CgroupFacts) -> None:
-    devices, freezer = "/sys/fs/cgroup/devices/minidock/c1", "/sys/fs/cgroup/freezer/minidock/c1"
+def test_on_v1_the_hierarchies_that_every_container_joins(facts: CgroupFacts) -> None:
+    names = ("devices", "freezer", "memory", "cpuacct")
+    found = [f"/sys/fs/cgroup/{name}/minidock/c1" for name in names]
     plan = plan_cgroups(spec(), facts)
-    assert plan.prepare[:2] == (MakeCgroup(devices), MakeCgroup(freezer))
-    assert isinstance(plan.prepare[2], v1.SetDevices)
-    assert plan.join == (JoinCgroup(f"{devices}/tasks"), JoinCgroup(f"{freezer}/tasks"))
-    assert cgroup_directories(spec(), facts) == (devices, freezer)
+    assert plan.prepare[:4] == tuple(map(MakeCgroup, found))
+    assert isinstance(plan.prepare[4], v1.SetDevices)
+    assert plan.join == tuple(JoinCgroup(f"{directory}/tasks") for directory in found)
+    assert cgroup_directories(spec(), facts) == (*found, "/sys/fs/cgroup/net_cls/minidock/c1")
 
 
 def test_on_v2_one_directory_and_a_program() -> None:
@@ -88,7 +94,7 @@ def test_what_is_written_on_v1() -> None:
 
 def test_everything_allowed_on_v1_is_one_write() -> None:
     prepared = calls(plan_cgroups(spec(rules=(DeviceRule(True),)), V1).prepare)
-    assert prepared[2:] == [
+    assert prepared[4:] == [
         'openat(AT_FDCWD, "/sys/fs/cgroup/devices/minidock/c1/devices.allow",'
         " O_WRONLY|O_CLOEXEC) = 3",
         'write(3, "a", 1)',
@@ -120,7 +126,7 @@ def test_the_sentences() -> None:
     plan = plan_cgroups(spec(), V1)
     assert plan.prepare[0].describe() == "make the cgroup /sys/fs/cgroup/devices/minidock/c1"
     assert (
-        plan.prepare[2]
+        plan.prepare[-1]
         .describe()
         .startswith("forbid the use of all devices, but allow c *:* m, b *:* m, c 1:3 rwm, ")
     )
@@ -136,10 +142,12 @@ def test_the_sentences() -> None:
     ],
 )
 def test_paths(path: str, found: str) -> None:
-    assert find_cgroup(path, V2) == Cgroup((), found)
+    assert find_cgroup(path, V2).directories == (found,)
 
 
-@pytest.mark.parametrize("path", ["", "/", "/minidock/../..", "..", "system.slice:minidock:c1"])
+@pytest.mark.parametrize(
+    "path", ["", "/", "/minidock/../..", "..", "a:b", "a:b:", "a:b:c/d", "x:b:c"]
+)
 def test_a_path_that_cannot_be_meant(path: str) -> None:
     with pytest.raises(BadJSON, match=r"linux\.cgroupsPath"):
         plan_cgroups(spec(path), V2)
@@ -172,10 +180,27 @@ def test_the_container_sees_its_own_cgroups_read_only() -> None:
     assert [(m[1], m[2], m[4]) for m in shown] == [
         ("/sys/fs/cgroup/devices", "cgroup", "devices"),
         ("/sys/fs/cgroup/freezer", "cgroup", "freezer"),
+        ("/sys/fs/cgroup/memory", "cgroup", "memory"),
+        ("/sys/fs/cgroup/cpuacct", "cgroup", "cpuacct"),
     ]
     assert last[3] & MountFlag.MS_REMOUNT
     for mount in (*shown, last):
         assert mount[3] & MountFlag.MS_RDONLY
+
+
+def test_without_a_cgroup_namespace_the_directories_are_bound() -> None:
+    together = Hierarchy("/sys/fs/cgroup/cpu,cpuacct", ("cpu", "cpuacct"))
+    facts = CgroupFacts((DEVICES, FREEZER, together))
+    mounts = cgroup_mounts(facts, spec(), "/sys/fs/cgroup", readonly=False)
+    bound = [(source, target) for source, target, _, flags, _ in mounts if source.startswith("/")]
+    assert bound == [
+        ("/sys/fs/cgroup/devices/minidock/c1", "/sys/fs/cgroup/devices"),
+        ("/sys/fs/cgroup/freezer/minidock/c1", "/sys/fs/cgroup/freezer"),
+        ("/sys/fs/cgroup/cpu,cpuacct/minidock/c1", "/sys/fs/cgroup/cpu,cpuacct"),
+        ("/sys/fs/cgroup/cpu,cpuacct/minidock/c1", "/sys/fs/cgroup/cpu"),
+        ("/sys/fs/cgroup/cpu,cpuacct/minidock/c1", "/sys/fs/cgroup/cpuacct"),
+    ]
+    assert not any(flags & MountFlag.MS_RDONLY for _, _, _, flags, _ in mounts)
 
 
 def test_v2_is_one_mount() -> None:
@@ -191,7 +216,8 @@ def test_leftovers_are_old_and_nobodys(tmp_path: object) -> None:
     os.makedirs(f"{tmp_path}/minidock/gone")
     os.makedirs(f"{tmp_path}/minidock/kept")
     now = os.stat(f"{tmp_path}/minidock/gone").st_ctime
-    assert leftovers(facts, {"kept"}, now + 61) == [Cgroup((), f"{tmp_path}/minidock/gone")]
+    (found,) = leftovers(facts, {"kept"}, now + 61)
+    assert found.directories == (f"{tmp_path}/minidock/gone",)
     assert leftovers(facts, {"kept"}, now + 59) == []
 
 
@@ -204,3 +230,117 @@ def test_removal_takes_the_directories_below_along(tmp_path: object) -> None:
     assert remove(Cgroup((), f"{tmp_path}/c1"))
     assert os.listdir(str(tmp_path)) == []
     assert remove(Cgroup((), f"{tmp_path}/c1")), "gone already is as good"
+
+
+# ── limits ──
+
+ALL_V1 = CgroupFacts(tuple(Hierarchy(f"/cg/{name}", (name,)) for name, _, _ in CONTROLLERS))
+ALL_V2 = CgroupFacts((), "/cg", ("cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"))
+
+
+def limited(resources: Resources, path: str = "/minidock/c1") -> Spec:
+    return Spec("/rootfs", Process(("sh",)), cgroups_path=path, resources=resources)
+
+
+def test_a_hierarchy_is_joined_when_something_is_asked_of_it() -> None:
+    joined = [step.file for step in plan_cgroups(limited(Resources()), ALL_V1).join]
+    assert "/cg/cpuset/minidock/c1/tasks" not in joined
+    plan = plan_cgroups(limited(Resources(cpu=CPU(cpus="0"))), ALL_V1)
+    assert JoinCgroup("/cg/cpuset/minidock/c1/tasks") in plan.join
+
+
+def test_a_cpuset_has_its_parents_before_anybody_joins() -> None:
+    plan = plan_cgroups(limited(Resources(cpu=CPU(cpus="0"))), ALL_V1)
+    copy = plan.prepare.index(CopyCpuset("/cg/cpuset", "/cg/cpuset/minidock/c1"))
+    (limits,) = (i for i, step in enumerate(plan.prepare) if isinstance(step, SetLimits))
+    assert copy < limits
+
+
+def test_on_v2_controllers_are_handed_down_from_the_root() -> None:
+    plan = plan_cgroups(limited(Resources(cpu=CPU(cpus="0"))), ALL_V2)
+    controllers = ("memory", "pids", "cpu", "io", "cpuset")
+    assert plan.prepare[:3] == (
+        HandDown("/cg", controllers),
+        HandDown("/cg/minidock", controllers),
+        MakeCgroup("/cg/minidock/c1"),
+    )
+
+
+def test_a_hybrid_machine_is_asked_where_it_has_the_controller() -> None:
+    facts = HYBRID.but(unified_controllers=("hugetlb",))
+    plain = plan_cgroups(limited(Resources()), facts)
+    assert not any("unified" in step.file for step in plain.join)
+    plan = plan_cgroups(limited(Resources(hugepages=(HugepageLimit("2MB", 1 << 21),))), facts)
+    unified = "/sys/fs/cgroup/unified/minidock/c1"
+    assert plan.join[-1] == JoinCgroup(f"{unified}/cgroup.procs")
+    (limits,) = (step for step in plan.prepare if isinstance(step, SetLimits))
+    assert limits.directory == unified
+
+
+@pytest.mark.parametrize(
+    ("resources", "facts", "words"),
+    [
+        (Resources(memory=Memory(limit=1)), CgroupFacts((DEVICES, FREEZER)),
+         "memory.limit: this host has no cgroup controller memory"),
+        (Resources(memory=Memory(swappiness=10)), ALL_V2,
+         "memory.swappiness: cgroup v2 has nothing like it"),
+        (Resources(network=Network(class_id=1)), ALL_V2,
+         "network.classID: cgroup v2 has nothing like it"),
+        (Resources(unified=(("memory.high", "1"),)), ALL_V1,
+         "unified['memory.high']: this host has cgroup v1"),
+        (Resources(unified=(("misc.max", "1"),)), ALL_V2,
+         "unified['misc.max']: this host's cgroup v2 has no controller misc"),
+        (Resources(unified=(("../x.y", "1"),)), ALL_V2,
+         "unified['../x.y']: not of the form CONTROLLER.PARAMETER"),
+        (Resources(memory=Memory(swap=1)), ALL_V2, "memory.swap: cgroup v2 needs memory.limit"),
+        (Resources(memory=Memory(limit=2, swap=1)), ALL_V2, "memory.swap is memory and swap"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_limited_is_an_error(
+    resources: Resources, facts: CgroupFacts, words: str
+) -> None:
+    with pytest.raises(StartFailed) as caught:
+        plan_cgroups(limited(resources), facts)
+    assert caught.value.message.startswith(f"linux.resources.{words}")
+
+
+def test_what_is_so_anyway_needs_no_controller() -> None:
+    nothing = Resources(
+        memory=Memory(limit=-1, swappiness=-1, disable_oom_killer=False), pids_limit=0
+    )
+    for facts in (CgroupFacts((DEVICES, FREEZER)), V2, ALL_V2):
+        plan_cgroups(limited(nothing), facts)
+
+
+def test_a_value_the_kernel_does_not_take_names_its_field() -> None:
+    class Refuses(RecordingKernel):
+        def write(self, fd: int, data: bytes) -> int:
+            if data == b"0-99":
+                raise OSError(errno.EINVAL, "")
+            return len(data)
+
+    with pytest.raises(StartFailed) as caught:
+        steps = plan_cgroups(limited(Resources(cpu=CPU(cpus="0-99"))), ALL_V2).prepare
+        execute(steps, Refuses(), Context())
+    assert caught.value.message == (
+        "linux.resources.cpu.cpus: cannot write '0-99' to cpuset.cpus: invalid argument"
+    )
+
+
+def test_somebody_elses_cgroup_may_be_there_when_it_is_empty() -> None:
+    class Exists(RecordingKernel):
+        inside = b""
+
+        def mkdir(self, path: str, mode: int) -> None:
+            raise FileExistsError(path)
+
+        def read(self, fd: int, count: int) -> bytes:
+            return self.inside
+
+    steps = plan_cgroups(limited(Resources(), "/libpod_parent/c1"), V1).prepare[:1]
+    kernel = Exists()
+    execute(steps, kernel, Context())
+    assert not any(call.name == "rmdir" for call in kernel.calls)
+    kernel.inside = b"17\n"
+    with pytest.raises(StartFailed, match="is in use by process 17"):
+        execute(steps, kernel, Context())

@@ -16,13 +16,13 @@ devices. And it must be there before it makes its cgroup namespace, since the ro
 namespace is where the process stands at that moment. So: the cgroup is made and its policy written
 (`prepare`), then the child that will become the container joins it by itself (`enter`).
 
-Which hierarchy (linux/cgroupfs.py draws them). On v1 the container joins only those it needs, one
-line each in `CONTROLLERS`. v2 takes the part of what v1 does not have here; on a hybrid machine
-where v1 has all of it, the container stays out of the unified hierarchy, since joining costs 14 ms
-and gives nothing more.
-
-    v1        /sys/fs/cgroup/devices/minidock/<id>    /sys/fs/cgroup/freezer/minidock/<id>
-    v2        /sys/fs/cgroup/minidock/<id>
+    place.py       where it lies: which hierarchies, which directory
+    settings.py    which field of config.json is which file of v1 and of v2
+    limits.py      what it may use, written; and changed while it runs
+    processes.py   all of them at once: freeze, thaw, list, kill
+    stats.py       what they have used
+    oom.py         whether one was killed for want of memory
+    systemd.py     asking systemd for it, where that is wanted
 
 A cgroup is one of the two things of a container (the other is its directory) that the kernel does
 not remove with its last process. Who ran it does; and when that one was killed, the next command
@@ -37,9 +37,23 @@ from __future__ import annotations
 import os
 import time
 
-from minidock.errors import BadJSON, Conflict, StartFailed
+from minidock.errors import StartFailed
 from minidock.isolation.cgroups import v1, v2
-from minidock.isolation.cgroups.control_file import read_control, write_through
+from minidock.isolation.cgroups.control_file import write_through
+from minidock.isolation.cgroups.limits import (
+    CopyCpuset,
+    asked_controllers,
+    plan_hand_down,
+    plan_limits,
+)
+from minidock.isolation.cgroups.place import (
+    PARENT,
+    Cgroup,
+    absolute_path,
+    find_cgroup,
+    joined_part,
+)
+from minidock.isolation.cgroups.processes import freeze, is_frozen, kill, processes, thaw
 from minidock.linux.cgroupfs import read_cgroup_facts
 from minidock.record import Record
 from minidock.step import Step
@@ -54,31 +68,17 @@ if TYPE_CHECKING:
     from minidock.spec.runtime import Spec
     from minidock.step import Context
 
-PARENT = "/minidock"
-# What a container's cgroup is for. A controller of v1 is joined where its hierarchy is mounted.
-# ("cpuset" would need its cpus and mems written before anybody may join.)
-CONTROLLERS = ("devices", "freezer")
 
-
-class Cgroup(Record):
-    """Where one container's cgroup lies in the filesystem.
-
-    `v1` has (controller, directory) pairs; one directory may serve several controllers. `unified`
-    is the directory of v2, "" where it is not used.
-    """
-
-    v1: tuple[tuple[str, str], ...] = ()
-    unified: str = ""
-
-    @property
-    def directories(self) -> tuple[str, ...]:
-        """Each directory once; all hold the same processes."""
-        directories = [directory for _, directory in self.v1]
-        return tuple(dict.fromkeys(directories + ([self.unified] if self.unified else [])))
-
-    def v1_directory(self, controller: str) -> str:
-        """Where v1 has this controller; "" where v2 is asked instead."""
-        return dict(self.v1).get(controller, "")
+__all__ = (  # with what is defined here, all that other packages use of cgroups
+    "PARENT",
+    "Cgroup",
+    "find_cgroup",
+    "freeze",
+    "is_frozen",
+    "kill",
+    "processes",
+    "thaw",
+)
 
 
 class CgroupPlan(Record):
@@ -92,9 +92,11 @@ class CgroupPlan(Record):
 
 
 class MakeCgroup(Step):
-    """Make the container's cgroup, new and empty."""
+    """Make the container's cgroup, empty. One of ours that is there already was left by an earlier
+    run, and is made anew, without its settings; somebody else's may have been prepared for us."""
 
     directory: str
+    anew: bool = True
     see: ClassVar[tuple[str, ...]] = ("cgroups(7)", "mkdir(2)")
 
     def describe(self) -> str:
@@ -104,10 +106,20 @@ class MakeCgroup(Step):
         try:
             _make_with_parents(kernel, self.directory)
         except FileExistsError:
-            # Left by an earlier run of this container. Begin anew, without its settings; EBUSY if
-            # somebody is still in there.
-            kernel.rmdir(self.directory)
-            kernel.mkdir(self.directory, 0o755)
+            if self.anew:
+                kernel.rmdir(self.directory)  # EBUSY if somebody is still in there
+                kernel.mkdir(self.directory, 0o755)
+            else:
+                self._check_empty(kernel)
+
+    def _check_empty(self, kernel: Kernel) -> None:
+        fd = kernel.open(f"{self.directory}/cgroup.procs", os.O_RDONLY)
+        try:
+            inside = kernel.read(fd, 4096).split()
+        finally:
+            kernel.close(fd)
+        if inside:
+            raise StartFailed(f"cgroup {self.directory} is in use by process {int(inside[0])}")
 
     def undo(self, kernel: Kernel, ctx: Context) -> None:
         # A process that was killed a moment ago may still be on its way out: EBUSY.
@@ -148,61 +160,55 @@ class JoinCgroup(Step):
 # ── planning ──
 
 
-def find_cgroup(cgroups_path: str, facts: CgroupFacts) -> Cgroup:
-    """Where the cgroup of this `linux.cgroupsPath` lies on this host, made or not.
-
-    Raises `BadJSON` for a path that cannot be meant, `StartFailed` where no hierarchy is mounted
-    that could hold it.
-    """
-    path = _absolute(cgroups_path)
-    found = [(c, facts.hierarchy_of(c)) for c in CONTROLLERS]
-    places = tuple((c, hierarchy.mount_point + path) for c, hierarchy in found if hierarchy)
-    if len(places) == len(CONTROLLERS):
-        return Cgroup(places)
-    if not facts.unified:
-        missing = ", ".join(c for c, hierarchy in found if not hierarchy)
-        raise StartFailed(
-            f"no cgroup hierarchy is mounted that controls {missing}",
-            hint="mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-        )
-    return Cgroup(places, facts.unified + path)
-
-
-def _absolute(cgroups_path: str) -> str:
-    """From a hierarchy's mount point on; a relative path is below ours."""
-    where = "config.json: linux.cgroupsPath"
-    if ":" in cgroups_path:
-        raise BadJSON(f"{where}: minidock does not ask systemd for cgroups: {cgroups_path!r}")
-    parts = [part for part in cgroups_path.split("/") if part not in ("", ".")]
-    if not parts:
-        raise BadJSON(f"{where} is missing")
-    if ".." in parts:
-        raise BadJSON(f"{where} leads out of the hierarchy: {cgroups_path!r}")
-    prefix = "" if cgroups_path.startswith("/") else PARENT
-    return f"{prefix}/{'/'.join(parts)}"
-
-
 def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
-    """Make the cgroup and set its device policy; then join it. Raises as `find_cgroup` does."""
-    from minidock.isolation.cgroups.device_policy import container_policy
+    """Make the cgroup, set its limits and device policy; then join it. Raises as `find_cgroup`
+    does, and `StartFailed` for limits that this host cannot set."""
+    cgroup = joined_cgroup(spec, facts)
+    limits = (*plan_limits(cgroup, spec.resources), _plan_devices(cgroup, spec))
+    if ":" in spec.cgroups_path:
+        from minidock.isolation.cgroups.systemd import plan_scope
 
-    cgroup = find_cgroup(spec.cgroups_path, facts)
-    policy = container_policy(spec.resources.devices)
-    devices = cgroup.v1_directory("devices")
+        scope = plan_scope(spec.cgroups_path, spec.resources, cgroup)
+        return CgroupPlan((), (*scope, *plan_hand_down(cgroup, facts), *limits))
+    anew = absolute_path(spec.cgroups_path).startswith(f"{PARENT}/")
     return CgroupPlan(
         prepare=(
-            *(MakeCgroup(directory) for directory in cgroup.directories),
-            v1.SetDevices(devices, policy)
-            if devices
-            else v2.AttachDeviceFilter(cgroup.unified, policy),
+            *plan_hand_down(cgroup, facts),
+            *(MakeCgroup(directory, anew) for directory in cgroup.directories),
+            *plan_cpuset(cgroup, facts),
+            *limits,
         ),
         join=_join(cgroup),
     )
 
 
+def joined_cgroup(spec: Spec, facts: CgroupFacts) -> Cgroup:
+    """The places that a container with this spec joins. Raises as `find_cgroup` does."""
+    cgroup = find_cgroup(spec.cgroups_path, facts)
+    return joined_part(cgroup, asked_controllers(cgroup, spec.resources))
+
+
+def plan_cpuset(cgroup: Cgroup, facts: CgroupFacts) -> tuple[Step, ...]:
+    """v1: nobody can join a cpuset that is empty."""
+    directory, hierarchy = cgroup.v1_directory("cpuset"), facts.hierarchy_of("cpuset")
+    if not directory or not hierarchy:
+        return ()
+    return (CopyCpuset(hierarchy.mount_point, directory),)
+
+
+def _plan_devices(cgroup: Cgroup, spec: Spec) -> Step:
+    from minidock.isolation.cgroups.device_policy import container_policy
+
+    policy = container_policy(spec.resources.devices)
+    directory = cgroup.v1_directory("devices")
+    if directory:
+        return v1.SetDevices(directory, policy)
+    return v2.AttachDeviceFilter(cgroup.unified, policy)
+
+
 def plan_join(spec: Spec, facts: CgroupFacts) -> tuple[Step, ...]:
     """Join the cgroup of a container that runs. Raises as `find_cgroup` does."""
-    return _join(find_cgroup(spec.cgroups_path, facts))
+    return _join(joined_cgroup(spec, facts))
 
 
 def _join(cgroup: Cgroup) -> tuple[Step, ...]:
@@ -213,121 +219,65 @@ def _join(cgroup: Cgroup) -> tuple[Step, ...]:
 
 
 def cgroup_directories(spec: Spec, facts: CgroupFacts | None = None) -> tuple[str, ...]:
-    """The directories to remove when the container has ended; asks for `facts` not given."""
+    """Every directory that may have to be removed when the container has ended (an `update` can
+    have joined more than the start did); asks for `facts` not given."""
     return find_cgroup(spec.cgroups_path, facts or read_cgroup_facts()).directories
 
 
-def cgroup_mounts(facts: CgroupFacts) -> list[tuple[str, str, str, int, str]]:
-    """What to mount for a container to see its cgroup, and only that, read-only: (source, target,
-    type, flags, data) of mount(2), in order.
+def cgroup_mounts(
+    facts: CgroupFacts,
+    spec: Spec | None = None,
+    target: str = "/sys/fs/cgroup",
+    *,
+    readonly: bool = True,
+) -> list[tuple[str, str, str, int, str]]:
+    """What to mount for a container to see its cgroup, and only that: (source, target, type, flags,
+    data) of mount(2), in order.
 
-    Valid in a cgroup namespace of its own. On v1 only the joined hierarchies are shown: in the
-    others the namespace's root is wherever the host's process stood.
+    In a cgroup namespace of its own a mounted hierarchy begins with the container's cgroup; without
+    one (no `spec` means with) its directory is bound instead, and v2 is shown whole, as runc does.
+    On v1 only the joined hierarchies are shown: elsewhere the container stands where the host's
+    process stood. One that serves several controllers is shown under each name.
     """
     from minidock.linux.flags import MountFlag
 
-    target = "/sys/fs/cgroup"
+    private = spec is None or any(namespace.kind == "cgroup" for namespace in spec.namespaces)
+    path = spec.cgroups_path if spec else f"{PARENT}/?"
+    joined = joined_cgroup(spec, facts) if spec else joined_part(find_cgroup(path, facts), ())
     flags = MountFlag.MS_NOSUID | MountFlag.MS_NODEV | MountFlag.MS_NOEXEC
-    readonly = flags | MountFlag.MS_RDONLY
-    joined = dict.fromkeys(filter(None, (facts.hierarchy_of(c) for c in CONTROLLERS)))
-    if not joined:
-        return [("cgroup", target, "cgroup2", readonly, "")]
-    shown = [
-        ("cgroup", f"{target}/{os.path.basename(h.mount_point)}", "cgroup", readonly, data)
-        for h in joined
-        for data in (",".join(h.controllers),)
-    ]
+    readonly_flag = MountFlag.MS_RDONLY if readonly else MountFlag(0)
+    again = MountFlag.MS_REMOUNT | MountFlag.MS_BIND | flags | readonly_flag
+    if not joined.v1:
+        return [("cgroup", target, "cgroup2", flags | readonly_flag, "")]
+    shown: list[tuple[str, str, str, int, str]] = []
+    for controller, directory in joined.v1:
+        hierarchy = facts.hierarchy_of(controller)
+        assert hierarchy
+        for name in dict.fromkeys((os.path.basename(hierarchy.mount_point), controller)):
+            where = f"{target}/{name}"
+            if any(where == other for _, other, *_ in shown):
+                continue
+            if private:
+                data = ",".join(hierarchy.controllers)
+                shown.append(("cgroup", where, "cgroup", flags | readonly_flag, data))
+            else:
+                shown.append((directory, where, "", MountFlag.MS_BIND, ""))
+                shown.append(("", where, "", again, ""))
     return [
         ("tmpfs", target, "tmpfs", flags, "mode=755,size=64k"),
         *shown,
         # Read-only once the mount points are made in it.
-        ("tmpfs", target, "", MountFlag.MS_REMOUNT | MountFlag.MS_BIND | readonly, ""),
+        *([("tmpfs", target, "", again, "")] if readonly else []),
     ]
-
-
-# ── a running container, from outside ──
-
-
-def freeze(cgroup: Cgroup, timeout: float = 10.0) -> None:
-    """Stop every process of the container. Raises `Conflict` when one would not stop within
-    `timeout` seconds (it waits for a disk or network filesystem); then none is stopped."""
-    directory = cgroup.v1_directory("freezer")
-    stopped = v1.freeze(directory, timeout) if directory else v2.freeze(cgroup.unified, timeout)
-    if not stopped:
-        raise Conflict("cannot pause the container: a process is in an uninterruptible wait")
-
-
-def thaw(cgroup: Cgroup) -> None:
-    """Let the container's processes go on. Raises `OSError` where the cgroup is gone."""
-    directory = cgroup.v1_directory("freezer")
-    if directory:
-        v1.thaw(directory)
-    else:
-        v2.thaw(cgroup.unified)
-
-
-def is_frozen(cgroup: Cgroup) -> bool:
-    """Whether the container is stopped. Raises `OSError` where the cgroup is gone."""
-    directory = cgroup.v1_directory("freezer")
-    return v1.is_frozen(directory) if directory else v2.is_frozen(cgroup.unified)
-
-
-def processes(cgroup: Cgroup) -> tuple[int, ...]:
-    """PIDs, as this process sees them, of all that is in the cgroup or below; sorted."""
-    pids: set[int] = set()
-    for directory, _, _ in os.walk(cgroup.directories[0]):
-        try:
-            pids.update(map(int, read_control(f"{directory}/cgroup.procs").split()))
-        except FileNotFoundError:
-            continue  # removed since
-    return tuple(sorted(pids))
-
-
-def kill(cgroup: Cgroup, timeout: float = 10.0) -> bool:
-    """Kill every process of the container; True when none is left.
-
-    They are stopped first: what stands still cannot fork, nor end and leave its number to another.
-    """
-    import signal
-
-    if cgroup.unified and not cgroup.v1 and v2.kill(cgroup.unified):
-        return _wait_until_empty(cgroup, timeout)
-    deadline = time.monotonic() + timeout
-    while processes(cgroup):
-        if time.monotonic() > deadline:
-            return False
-        try:
-            freeze(cgroup, timeout=1.0)
-        except Conflict:
-            pass  # what does not stop is not running either: it waits in the kernel
-        for pid in processes(cgroup):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        thaw(cgroup)  # on v1 a stopped process dies only when it goes on
-        _wait_until_empty(cgroup, 0.05)
-    return True
-
-
-def _wait_until_empty(cgroup: Cgroup, timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    pause = 0.0002
-    while processes(cgroup):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(2 * pause, 0.02)
-    return True
 
 
 # ── afterwards ──
 
 
-def remove_cgroups(container_id: str) -> bool:
+def remove_cgroups(container_id: str, cgroup_parent: str = PARENT) -> bool:
     """`remove` what is still there of a container that has ended; see there."""
     try:
-        cgroup = find_cgroup(f"{PARENT}/{container_id}", read_cgroup_facts())
+        cgroup = find_cgroup(f"{cgroup_parent}/{container_id}", read_cgroup_facts())
     except StartFailed:
         return True  # no hierarchy is mounted any more
     return remove(cgroup)
