@@ -73,7 +73,8 @@ def _write(path: str, content: bytes, durable: bool) -> None:
         size = len(content)
         while content:  # the last free block of a disk takes a part, without an error
             content = content[os.write(fd, content) :]
-        os.ftruncate(fd, size)
+        if os.fstat(fd).st_size > size:
+            os.ftruncate(fd, size)
         if durable:
             os.fsync(fd)
     finally:
