@@ -175,7 +175,7 @@ class ExecuteUnderInit(Step):
         return f"stay behind as PID 1 to reap orphans, and let a child become {self.args[0]!r}"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
-        run_child(kernel, ctx, Execute(self.args, self.env))
+        run_child(kernel, ctx, Execute(self.args, self.env), self.args)
 
 
 def complete_environment(env: tuple[str, ...], home: str) -> list[str]:

@@ -19,18 +19,23 @@ import sys
 
 from minidock.linux import signals as signal
 from minidock.linux.flags import CloseRangeFlag, Ioctl
+from minidock.linux.title import set_title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minidock.linux.kernel import Kernel
     from minidock.step import Context, Step
 
+NAME = "minidock-init"
 # Not passed on: what a terminal or the kernel means for us, and what cannot be caught.
 _OURS = {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU}
 
 
-def run_child(kernel: Kernel, ctx: Context, program: Step) -> None:
+def run_child(kernel: Kernel, ctx: Context, program: Step, args: Sequence[str]) -> None:
     """Fork; the child applies `program`. Returns in neither process, unless `program` fails.
+    `args`, those of the program, are what `ps` shows of PID 1 beside its name.
 
     The child reports a failed start through the socket that both hold, as PID 1 itself would, and
     it exits 255; PID 1 then closes its end by exiting too.
@@ -44,6 +49,8 @@ def run_child(kernel: Kernel, ctx: Context, program: Step) -> None:
         kernel.rt_sigprocmask()
         program.apply(kernel, ctx)
         return
+    kernel.set_name(NAME)
+    set_title(f"{NAME} -- {' '.join(args)}")
     kernel.close_range(3, 0xFFFFFFFF, CloseRangeFlag(0))  # the child's socket tells the rest
     _wait_and_forward(child, forwarded)
 

@@ -185,6 +185,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "socket": ("socket", calls.socket),
     "connect": ("connect", calls.connect),
     "prctl": ("prctl", calls.prctl),
+    "set_name": ("prctl", lambda r, name: ("PR_SET_NAME", quote(name))),
     "keyctl": ("keyctl", lambda r, operation, name: (show.named(Keyctl, operation), quote(name))),
     "bpf": ("bpf", calls.bpf),
     "capset": ("capset", calls.capset),

@@ -176,6 +176,12 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     return _done(_libc.prctl(option, ctypes.c_ulong(arg2), ctypes.c_ulong(arg3), zero, zero))
 
 
+def set_name(name: str) -> None:
+    """prctl(PR_SET_NAME): the name of this thread, cut after 15 bytes. PR_SET_NAME(2const)"""
+    zero = ctypes.c_ulong(0)
+    _done(_libc.prctl(15, ctypes.c_char_p(os.fsencode(name)), zero, zero, zero))
+
+
 def fstatfs(fd: int) -> int:
     """fstatfs(2): of all it says, only of which type the file's filesystem is."""
     about = (ctypes.c_long * 16)()

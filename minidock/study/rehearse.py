@@ -21,6 +21,7 @@ import stat
 from posixpath import normpath
 
 from minidock.errors import StartFailed
+from minidock.isolation.reaper import NAME
 from minidock.isolation.user import LookUpUser, TakeNumbers
 from minidock.linux.flags import MountFlag
 from minidock.linux.notation import UNKNOWN
@@ -281,9 +282,10 @@ class ImaginedKernel(RecordingKernel):
         return self._cwd
 
     def fork(self) -> int:
-        """Only `--init` forks within a Step (isolation/reaper.py): PID 1 closes what it holds and
-        begins to wait; the child goes on, and becomes the program."""
-        self.calls += [self.told("fork"), self.told("close_range", 3, 0xFFFFFFFF, 0)]
+        """Only `--init` forks within a Step (isolation/reaper.py): PID 1 changes its name, closes
+        what it holds and begins to wait; the child goes on, and becomes the program."""
+        own = self.told("set_name", NAME), self.told("close_range", 3, 0xFFFFFFFF, 0)
+        self.calls += [self.told("fork"), *own]
         self.child_from = len(self.calls)
         return 0
 

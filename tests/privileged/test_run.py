@@ -227,6 +227,13 @@ def test_init_reaps_and_passes_signals_on(minidock) -> None:
     assert minidock.ok("wait", name) == "5\n"
 
 
+def test_ps_inside_shows_no_path_of_the_host(minidock) -> None:
+    """The init of ours is the host's Python, whose command line names the source directory."""
+    name = minidock.ok("run", "-d", "--init", "busybox", "sleep", "100").strip()
+    seen = minidock.ok("exec", name, "cat", "/proc/1/cmdline", "/proc/1/comm")
+    assert seen == "minidock-init -- sleep 100\0minidock-init\n"
+
+
 def test_restart_is_a_new_process_with_the_same_files(minidock) -> None:
     script = "echo $$ >> /runs; sleep 100"
     name = minidock.ok("run", "-d", "busybox", "sh", "-c", script).strip()
