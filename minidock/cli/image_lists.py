@@ -111,7 +111,7 @@ def images(args: Parsed, app: App) -> int:
         image_id = _id(item.image.id, whole)
         when, size = _ago(_created(item)), human_size(store.size(item.image))
         for repository, tag in _names(item):
-            digest = (NONE,) if digests else ()
+            digest = (_digest(item, repository),) if digests else ()
             rows.append((repository, tag, *digest, image_id, when, size))
     header = ("REPOSITORY", "TAG", *(("DIGEST",) if digests else ()), "IMAGE ID", "CREATED", "SIZE")
     app.out(table(header, rows))
@@ -156,9 +156,20 @@ def _names(item: Listed) -> list[tuple[str, str]]:
         return [(NONE, NONE)]
     pairs = []
     for name in item.references:
-        repository, _, tag = name.partition("@")[0].rpartition(":")
-        pairs.append((repository, tag) if repository and "/" not in tag else (name, NONE))
+        bare, by_digest, _ = name.partition("@")
+        repository, _, tag = bare.rpartition(":")
+        tagged = bool(repository) and "/" not in tag
+        pairs.append((repository, tag) if tagged else (bare if by_digest else name, NONE))
     return pairs
+
+
+def _digest(item: Listed, repository: str) -> str:
+    """What a repository's registry calls the image."""
+    for name in item.image.repo_digests:
+        where, _, digest = name.partition("@")
+        if where == repository:
+            return digest
+    return NONE
 
 
 def _id(image_id: str, whole: bool) -> str:
@@ -212,7 +223,7 @@ def _image_fields(
             "ID": _id(item.image.id, whole),
             "Repository": repository,
             "Tag": tag,
-            "Digest": NONE,
+            "Digest": _digest(item, repository),
             "CreatedSince": _ago(created, never=""),
             "CreatedAt": go_time(created),
             "Size": lambda: human_size(store.size(item.image)),

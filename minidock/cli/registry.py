@@ -32,9 +32,13 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image ls, image list, images", "minidock.cli.image_lists:IMAGES"),
     ("image history, history", "minidock.cli.image_lists:HISTORY"),
     ("image import, import", "minidock.cli.images:IMPORT"),
+    ("image pull, pull", "minidock.cli.registries:PULL"),
+    ("image push, push", "minidock.cli.registries:PUSH"),
     ("image prune", "minidock.cli.images:PRUNE"),
     ("image tag, tag", "minidock.cli.images:TAG"),
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
+    ("login", "minidock.cli.registries:LOGIN"),
+    ("logout", "minidock.cli.registries:LOGOUT"),
     ("explain", "minidock.cli.explain:EXPLAIN"),
     ("completion", "minidock.cli.completion:COMPLETION"),
 )

@@ -28,7 +28,8 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 class Listed(Record):
-    """An image and those of its familiar names that were asked for; none for a dangling one."""
+    """An image and those of its familiar names that were asked for; none for a dangling one. Where
+    it was pulled by digest, and so has no tag, `ubuntu@sha256:…` stands for one."""
 
     image: StoredImage
     references: tuple[str, ...]
@@ -71,7 +72,8 @@ def list_images(
     for image in sorted(found, key=created, reverse=True):
         if not all(test(image) for test in passes):
             continue
-        names = tuple(n for n in image.references if not patterns or _matches(patterns, n))
+        all_names = (*image.references, *_without_tag(image))
+        names = tuple(n for n in all_names if not patterns or _matches(patterns, n))
         if names:
             wanted = dangling is not True
         else:
@@ -80,6 +82,12 @@ def list_images(
         if wanted:
             listed.append(Listed(image, names))
     return listed
+
+
+def _without_tag(image: StoredImage) -> list[str]:
+    """The digests of repositories from which it has no tag."""
+    tagged = {name.rpartition(":")[0] for name in image.references}
+    return [name for name in image.repo_digests if name.partition("@")[0] not in tagged]
 
 
 def _dangling(filters: Mapping[str, Sequence[str]]) -> bool | None:

@@ -285,7 +285,7 @@ def inspect_image(images: ImageStore, image: StoredImage, root: str) -> Document
     return {
         "Id": str(image.id),
         "RepoTags": list(image.references),
-        "RepoDigests": [],
+        "RepoDigests": list(image.repo_digests),
         "Parent": image.parent,
         "Comment": history[-1].comment if history else "",
         "Created": config.created or ZERO,

@@ -51,7 +51,8 @@ class StoredImage(Record):
 
     `id` is the digest of its config, which Docker calls the image id. `references` are its
     familiar names, sorted; empty for a dangling image. `layers` and `diff_ids` belong together,
-    lowest first. `parent` is the id of the image it was committed from, or empty.
+    lowest first. `parent` is the id of the image it was committed from, or empty. `repo_digests`
+    are what registries call it, `ubuntu@sha256:…`, sorted.
     """
 
     id: Digest
@@ -61,6 +62,7 @@ class StoredImage(Record):
     layers: tuple[Descriptor, ...]
     diff_ids: tuple[DiffID, ...]
     parent: str = ""
+    repo_digests: tuple[str, ...] = ()
 
 
 def host_platform() -> Platform:
@@ -114,7 +116,16 @@ def _load(blobs: Blobs, entry: Entry, what: str) -> StoredImage | None:
         manifest.layers,
         config.diff_ids,
         entry.parent,
+        tuple(parse_reference(name).familiar for name in entry.repo_digests),
     )
+
+
+def for_host(blobs: Blobs, entry: Entry) -> Descriptor:
+    """The manifest behind a line of index.json that `load` found to be an image."""
+    descriptor = _for_host(blobs, entry.descriptor, label(entry))
+    if descriptor is None:
+        raise StoreError(f"{label(entry)} is none for this machine")
+    return descriptor
 
 
 def _for_host(blobs: Blobs, descriptor: Descriptor, what: str) -> Descriptor | None:
@@ -153,8 +164,11 @@ def load_all(blobs: Blobs, entries: list[Entry]) -> list[StoredImage]:
         # Two manifests with one config are one image: packed differently, the same when run.
         known = by_id.setdefault(image.id, image.but(references=()))
         names = {*known.references, *((entry.reference.familiar,) if entry.reference else ())}
-        parent = known.parent or entry.parent
-        by_id[image.id] = known.but(references=tuple(sorted(names)), parent=parent)
+        by_id[image.id] = known.but(
+            references=tuple(sorted(names)),
+            parent=known.parent or entry.parent,
+            repo_digests=tuple(sorted({*known.repo_digests, *image.repo_digests})),
+        )
     return list(by_id.values())
 
 
@@ -182,15 +196,12 @@ def find(blobs: Blobs, entries: list[Entry], name: str) -> StoredImage:
 
 def find_reference(blobs: Blobs, entries: list[Entry], reference: Reference) -> StoredImage | None:
     """The image with this name or, for `name@digest`, one of that repository's manifests."""
+    wanted = f"{reference.repository}@{reference.digest}"
     for entry in entries:
         known = entry.reference
-        if known is None:
-            continue
         if reference.digest:
-            hit = (known.repository, entry.descriptor.digest) == (
-                reference.repository,
-                reference.digest,
-            )
+            here = f"{known.repository}@{entry.descriptor.digest}" if known else ""
+            hit = wanted == here or wanted in entry.repo_digests
         else:
             hit = known == reference
         image = load(blobs, entry) if hit else None

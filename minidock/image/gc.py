@@ -19,6 +19,7 @@ import os
 
 from minidock.errors import BadJSON, StoreError
 from minidock.image.locks import alone
+from minidock.image.partial import is_kept
 from minidock.record import Record
 from minidock.spec.digest import ChainID, Digest, chain_ids
 from minidock.spec.image import (
@@ -81,8 +82,11 @@ def clear_leftovers(blobs: Blobs, snapshots: Snapshots) -> None:
     """Remove everything half-made. Only for who holds the lock alone.
 
     What a living process is writing is left: `tag` replaces index.json under that file's own lock.
+    So is a download that was interrupted less than a day ago.
     """
     for name in os.listdir(blobs.ingest):
+        if is_kept(blobs.ingest, name):
+            continue
         if not os.path.exists(f"/proc/{name.partition('-')[0]}"):
             try:
                 os.unlink(f"{blobs.ingest}/{name}")

@@ -8,9 +8,10 @@
 So `skopeo copy oci:/var/lib/minidock/images:ubuntu:latest …` and `umoci unpack --image …` work
 without asking minidock. A tag is not a file but a line in index.json: an image with two tags
 has two descriptors there, and one whose tag went to another image has one without annotation
-(Docker calls that dangling). One more annotation is ours:
+(Docker calls that dangling). Two more annotations are ours:
 
-    io.minidock.image.parent   the id of the image that this one was committed from
+    io.minidock.image.parent         the id of the image that this one was committed from
+    io.minidock.image.repo-digests   what registries call it: `<repository>@<digest>`, by spaces
 
 index.json is the only file that changes. It is replaced under a lock by a whole new one, and always
 as the last step: until then an import or commit is nothing but blobs that no one points to.
@@ -33,12 +34,13 @@ from minidock.spec.reference import parse_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from minidock.spec.reference import Reference
 
 LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 PARENT = "io.minidock.image.parent"
+REPO_DIGESTS = "io.minidock.image.repo-digests"
 _MAX_INDEX = 16 * MAX_JSON  # ours to write, so as long as it gets
 
 
@@ -61,6 +63,20 @@ class Entry(Record):
     @property
     def parent(self) -> str:
         return self.descriptor.annotations.get(PARENT, "")
+
+    @property
+    def repo_digests(self) -> tuple[str, ...]:
+        """`docker.io/library/ubuntu@sha256:…`, for each repository it was pulled from or pushed
+        to."""
+        return tuple(self.descriptor.annotations.get(REPO_DIGESTS, "").split())
+
+    def with_repo_digests(self, names: Iterable[str]) -> Entry:
+        """The same line, with these and no others."""
+        notes = {k: v for k, v in self.descriptor.annotations.items() if k != REPO_DIGESTS}
+        joined = " ".join(sorted(set(names)))
+        if joined:
+            notes[REPO_DIGESTS] = joined
+        return Entry(self.descriptor.but(annotations=notes))
 
     def tagged(self, reference: Reference | None) -> Entry:
         """The same image under another name, or under none."""
@@ -138,7 +154,15 @@ def retag(entries: list[Entry], entry: Entry, reference: Reference | None) -> li
         if reference and old.reference == reference:
             old = old.tagged(None)
         kept.append(old)
-    return tidy([*kept, entry.tagged(reference)])
+    return _share_digests(tidy([*kept, entry.tagged(reference)]), [*entries, entry])
+
+
+def _share_digests(entries: list[Entry], known: list[Entry]) -> list[Entry]:
+    """Every line of one manifest has all names that registries have for it."""
+    names: dict[Digest, set[str]] = {}
+    for entry in known:
+        names.setdefault(entry.descriptor.digest, set()).update(entry.repo_digests)
+    return [entry.with_repo_digests(names.get(entry.descriptor.digest, ())) for entry in entries]
 
 
 def tidy(entries: list[Entry]) -> list[Entry]:

@@ -115,9 +115,15 @@ class _Plan:
         ]
 
     def untag(self, image: StoredImage, names: Sequence[str]) -> None:
+        """Take names away; with the last tag of a repository goes what its registry calls it."""
         for name in names:
             self.untagged.add(name)
             self.lines.append(f"Untagged: {name}")
+        left = {_repository(name) for name in self.names(image)}
+        for digest in image.repo_digests:
+            if digest not in self.untagged and _repository(digest) not in left:
+                self.untagged.add(digest)
+                self.lines.append(f"Untagged: {digest}")
 
     def check(self, image: StoredImage, *, force: bool, names_matter: bool = True) -> None:
         """Raise the `Conflict` that forbids deleting an image, if there is one."""
@@ -166,6 +172,10 @@ class _Plan:
         for image in self._images.values():
             chains.update(chain_ids(image.diff_ids))
         return chains
+
+
+def _repository(name: str) -> str:
+    return name.partition("@")[0] if "@" in name else name.rpartition(":")[0]
 
 
 def _conflict(image: StoredImage, remedy: str, problem: str) -> Conflict:
@@ -254,5 +264,7 @@ def _after(blobs: Blobs, entry: Entry, plan: Removal) -> Entry | None:
     image = catalog.load(blobs, entry)
     if image and image.id in plan.delete:
         return None
+    kept = [n for n in entry.repo_digests if parse_reference(n).familiar not in plan.untag]
+    entry = entry.with_repo_digests(kept)
     named = entry.reference
     return entry.tagged(None) if named and named.familiar in plan.untag else entry

@@ -19,7 +19,7 @@ from minidock.image.catalog import StoredImage as StoredImage
 from minidock.image.layout import PARENT, Entry, Layout, retag
 from minidock.image.snapshots import Layer, Snapshots
 from minidock.record import Record
-from minidock.spec.digest import chain_ids
+from minidock.spec.digest import Digest, chain_ids
 from minidock.spec.image import MANIFEST, Descriptor, History, ImageConfig, Manifest
 from minidock.spec.timestamp import now
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from minidock.image.gc import Writing
     from minidock.image.mutate import NewLayer
+    from minidock.image.outgoing import Outgoing
+    from minidock.image.receive import Receiver
     from minidock.image.removal import ImageUse
     from minidock.spec.reference import Reference
 
@@ -178,6 +180,53 @@ class ImageStore:
             history = History(created=now(), comment=message or "Imported from -")
             parts = first_image(catalog.host_platform(), layer, config, history)
             return self._add(*parts, reference, parent="")
+
+    def receive(self, config: bytes, manifest: bytes) -> Receiver:
+        """For `with`: take in an image whose documents came from elsewhere. Raises `BadData`."""
+        from minidock.image.receive import Receiver
+
+        return Receiver(self._layout, self._snapshots, self.hold(), config, manifest)
+
+    def is_named(self, reference: Reference, manifest: Digest, repo_digest: str) -> bool:
+        """Whether this very manifest already has this name, and comes from there."""
+        return any(
+            entry.descriptor.digest == manifest
+            and repo_digest in entry.repo_digests
+            and (bool(reference.digest) or entry.reference == reference)
+            for entry in self._layout.entries()
+        )
+
+    def outgoing(self, reference: Reference) -> Outgoing:
+        """The parts of an image that is to be sent elsewhere, as they are stored. Raises
+        `NotFound`, `StoreError`."""
+        from minidock.image.outgoing import find_outgoing
+
+        return find_outgoing(self._layout, reference)
+
+    def open_blob(self, digest: Digest) -> int:
+        """A descriptor to read a blob from, as stored. Raises `StoreError`."""
+        return self._layout.blobs.open(digest, f"blob {digest.short}")
+
+    def repositories_of(self, digest: Digest, domain: str) -> list[str]:
+        """Repositories of a registry that should have this blob, since an image with it was pulled
+        from there or pushed to it."""
+        from minidock.image.outgoing import repositories_of
+
+        return repositories_of(self._layout, digest, domain)
+
+    def note_repo_digest(self, reference: Reference, manifest: Digest) -> None:
+        """Remember that a registry has this manifest under that repository."""
+        name = f"{reference.repository}@{manifest}"
+
+        def change(entries: list[Entry]) -> list[Entry]:
+            return [
+                entry.with_repo_digests((*entry.repo_digests, name))
+                if entry.descriptor.digest == manifest
+                else entry
+                for entry in entries
+            ]
+
+        self._layout.update(change)
 
     def add_layer(
         self,

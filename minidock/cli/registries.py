@@ -1,0 +1,308 @@
+"""pull, push, login, logout: images that come from elsewhere and go there."""
+
+from __future__ import annotations
+
+import os
+
+from minidock.cli.command import ClientError, Command, Flag, Unsupported
+from minidock.errors import InvalidInput, MinidockError, NotFound
+from minidock.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.cli.app import App
+    from minidock.cli.parse import Parsed
+    from minidock.registry.credentials import Credentials
+    from minidock.spec.image import Platform
+    from minidock.spec.reference import Reference
+
+_MODULE = "minidock.cli.registries:"
+_QUIET = Flag("quiet", "q", "bool", help="Suppress verbose output")
+
+TRUST_UNSUPPORTED = (Unsupported("disable-content-trust", "", "images are not signed"),)
+PULL = Command(
+    help="Download an image from a registry",
+    run=_MODULE + "pull",
+    args="NAME[:TAG|@DIGEST]",
+    least=1,
+    most=1,
+    flags=(
+        Flag("all-tags", "a", "bool", help="Download all tagged images in the repository"),
+        Flag("platform", help="Set platform if server is multi-platform capable"),
+        _QUIET,
+    ),
+    unsupported=_MODULE + "TRUST_UNSUPPORTED",
+    examples=(
+        "minidock pull debian",
+        "minidock pull --platform linux/arm64 debian:12",
+        "minidock pull localhost:5000/app@sha256:…",
+    ),
+)
+PUSH_UNSUPPORTED = (
+    *TRUST_UNSUPPORTED,
+    Unsupported("platform", "", "images here are of one platform"),
+)
+PUSH = Command(
+    help="Upload an image to a registry",
+    run=_MODULE + "push",
+    args="NAME[:TAG]",
+    least=1,
+    most=1,
+    flags=(
+        Flag("all-tags", "a", "bool", help="Push all tags of an image to the repository"),
+        _QUIET,
+    ),
+    unsupported=_MODULE + "PUSH_UNSUPPORTED",
+    examples=("minidock push localhost:5000/app",),
+)
+LOGIN = Command(
+    help="Authenticate to a registry",
+    description="Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.",
+    run=_MODULE + "login",
+    args="[SERVER]",
+    most=1,
+    flags=(
+        Flag("password", "p", help="Password or Personal Access Token (PAT)"),
+        Flag(
+            "password-stdin",
+            kind="bool",
+            help="Take the Password or Personal Access Token (PAT) from stdin",
+        ),
+        Flag("username", "u", help="Username"),
+    ),
+    needs_root=False,
+    examples=("minidock login -u me registry.example.com",),
+)
+LOGOUT = Command(
+    help="Log out from a registry",
+    description="Log out from a registry.\nDefaults to Docker Hub if no server is specified.",
+    run=_MODULE + "logout",
+    args="[SERVER]",
+    most=1,
+    needs_root=False,
+    examples=("minidock logout registry.example.com",),
+)
+
+
+def _named(text: str) -> Reference:
+    """Raises ClientError for what is no name of an image."""
+    from minidock.spec.reference import parse_reference
+
+    try:
+        return parse_reference(text)
+    except InvalidInput as error:
+        raise ClientError(error.message) from None
+
+
+def parse_platform(text: str) -> Platform:
+    """`linux/arm64/v8`, `arm64`; empty for this machine's. Raises `InvalidInput`."""
+    from minidock.image.catalog import host_platform
+    from minidock.spec.image import Platform
+
+    if not text:
+        return host_platform()
+    parts = text.lower().split("/")
+    if not all(part and part.replace("-", "").replace("_", "").isalnum() for part in parts):
+        raise InvalidInput(f'"{text}" is an invalid component of "{text}": platform specifier')
+    if len(parts) == 1:
+        known = host_platform().architecture
+        parts = ["linux", known] if parts == ["linux"] else ["linux", *parts]
+    if len(parts) > 3:
+        raise InvalidInput(f'"{text}": unknown operating system or architecture: invalid argument')
+    same = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386"}
+    return Platform(parts[0], same.get(parts[1], parts[1]), parts[2] if len(parts) > 2 else "")
+
+
+# ── pull ──
+
+
+def pull(args: Parsed, app: App) -> int:
+    """`minidock pull`"""
+    from minidock.spec.reference import is_default_tag
+
+    text, quiet = args.positionals[0], args.on("quiet")
+    reference = _named(text)
+    platform = parse_platform(args.text("platform"))
+    if args.on("all-tags"):
+        if not is_default_tag(text):
+            raise ClientError("tag can't be used with --all-tags/-a")
+        return _pull_all(app, reference, platform, quiet=quiet)
+    if is_default_tag(text) and not quiet:
+        app.out("Using default tag: latest\n")
+    fetch(app, reference, platform, quiet=quiet)
+    app.out(f"{reference.canonical}\n")
+    return 0
+
+
+def fetch(app: App, reference: Reference, platform: Platform, *, quiet: bool) -> None:
+    """Pull one image, and tell of it as Docker does."""
+    from minidock.cli.progress import watch
+    from minidock.image.store import ImageStore
+    from minidock.registry.pull import find
+    from minidock.registry.pull import pull as pull_image
+    from minidock.registry.settings import read_settings
+
+    found = find(reference, platform, _known(reference), read_settings())
+    if not quiet:
+        which = reference.digest or reference.tag
+        app.out(f"{which}: Pulling from {reference.path}\n")
+    with watch(app, quiet=quiet) as watcher:
+        pulled = pull_image(ImageStore(app.root), reference, platform, found, watcher)
+    if not quiet:
+        state = "Downloaded newer image" if pulled.changed else "Image is up to date"
+        app.out(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")
+
+
+def _known(reference: Reference) -> Credentials | None:
+    from minidock.registry.credentials import CredentialFile
+
+    return CredentialFile().find(reference.domain)
+
+
+def _pull_all(app: App, reference: Reference, platform: Platform, *, quiet: bool) -> int:
+    from minidock.registry.client import Registry
+    from minidock.registry.settings import endpoint_of, read_settings
+
+    endpoint = endpoint_of(reference.domain, read_settings())
+    tags = Registry(endpoint, _known(reference)).tags(reference.path)
+    if not tags:
+        raise NotFound(f"repository {reference.familiar_repository} has no tags")
+    for tag in tags:
+        fetch(app, reference.but(tag=tag), platform, quiet=quiet)
+    app.out(f"{reference.repository}\n")
+    return 0
+
+
+# ── push ──
+
+
+def push(args: Parsed, app: App) -> int:
+    """`minidock push`"""
+    from minidock.image.store import ImageStore
+    from minidock.spec.reference import is_default_tag, parse_reference
+
+    text, quiet = args.positionals[0], args.on("quiet")
+    reference = _named(text)
+    if reference.digest:
+        raise ClientError("cannot push a digest reference")
+    if not args.on("all-tags"):
+        if is_default_tag(text) and not quiet:
+            app.out("Using default tag: latest\n")
+        _send(app, reference, quiet=quiet)
+        return 0
+    if not is_default_tag(text):
+        raise ClientError("tag can't be used with --all-tags/-a")
+    names = (parse_reference(n) for i in ImageStore(app.root).images() for n in i.references)
+    found = [name for name in names if name.repository == reference.repository]
+    if not found:
+        raise NotFound(f"An image does not exist locally with the tag: {text}")
+    for name in found:
+        _send(app, name, quiet=quiet)
+    return 0
+
+
+def _send(app: App, reference: Reference, *, quiet: bool) -> None:
+    from minidock.cli.progress import watch
+    from minidock.image.store import ImageStore
+    from minidock.registry.push import push as push_image
+    from minidock.registry.settings import read_settings
+
+    if not quiet:
+        app.out(f"The push refers to repository [{reference.repository}]\n")
+    with watch(app, quiet=quiet) as watcher:
+        pushed = push_image(
+            ImageStore(app.root), reference, _known(reference), read_settings(), watcher
+        )
+    if quiet:
+        app.out(f"{reference.canonical}\n")
+    else:
+        app.out(f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}\n")
+
+
+# ── login, logout ──
+
+
+class _Server(Record):
+    """`domain` as references name it; `shown` as messages do."""
+
+    domain: str
+    shown: str
+
+
+def _server(args: Parsed) -> _Server:
+    from minidock.registry.credentials import HUB_KEY
+
+    text = args.positionals[0] if args.positionals else ""
+    host = text.partition("://")[2] if "://" in text else text
+    host = host.partition("/")[0]
+    if host in ("", "docker.io", "index.docker.io", "registry-1.docker.io"):
+        return _Server("docker.io", HUB_KEY)
+    return _Server(host, host)
+
+
+def login(args: Parsed, app: App) -> int:
+    """`minidock login`"""
+    from minidock.registry.client import Registry
+    from minidock.registry.credentials import CredentialFile
+    from minidock.registry.settings import endpoint_of, read_settings
+
+    server, file = _server(args), CredentialFile()
+    credentials = _credentials(args, app, file.find(server.domain))
+    try:
+        Registry(endpoint_of(server.domain, read_settings()), credentials).log_in()
+    except MinidockError as error:
+        error.message = f"login attempt to {server.shown} failed: {error.message}"
+        raise
+    helper = file.store(server.domain, credentials)
+    if not helper:
+        app.err(
+            f"\nWARNING! Your credentials are stored unencrypted in '{file.path}'.\n"
+            "Configure a credential helper to remove this warning.\n\n"
+        )
+    app.out("Login Succeeded\n")
+    return 0
+
+
+def _credentials(args: Parsed, app: App, known: Credentials | None) -> Credentials:
+    """From the command line, standard input, or the person at the terminal."""
+    from minidock.registry.credentials import Credentials
+
+    username, password = args.text("username"), args.text("password")
+    if args.on("password-stdin"):
+        if args.given("password"):
+            raise ClientError("--password and --password-stdin are mutually exclusive")
+        if not username:
+            raise ClientError("Must provide --username with --password-stdin")
+        with open(app.stdin, "rb", closefd=False) as file:
+            password = file.read(1 << 16).decode("utf-8", "surrogateescape").rstrip("\r\n")
+    elif password:
+        app.err("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n")
+    if not args.given("username") and not args.given("password") and known:
+        app.out("Authenticating with existing credentials...\n")
+        return known
+    if username and password:
+        return Credentials(username, password)
+    if not os.isatty(app.stdin):
+        raise ClientError("Error: Cannot perform an interactive login from a non TTY device")
+    import getpass
+
+    if not username:
+        app.out("Username: ")
+        with open(app.stdin, encoding="utf-8", closefd=False) as terminal:
+            username = terminal.readline().strip()
+    password = password or getpass.getpass("Password: ")
+    if not username or not password:
+        raise ClientError("username and password are required")
+    return Credentials(username, password)
+
+
+def logout(args: Parsed, app: App) -> int:
+    """`minidock logout`"""
+    from minidock.registry.credentials import CredentialFile
+
+    server = _server(args)
+    if CredentialFile().erase(server.domain):
+        app.out(f"Removing login credentials for {server.shown}\n")
+    else:
+        app.out(f"Not logged in to {server.shown}\n")
+    return 0

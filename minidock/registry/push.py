@@ -1,0 +1,168 @@
+"""push: the parts of an image that a registry does not have yet, then its name.
+
+    each layer, the config    HEAD blobs/<digest> ──► there already
+                              POST uploads/?mount=…&from=… ──► taken from a repository next door
+                              POST uploads/, then PUT <its Location>?digest=…
+    the manifest, last        PUT manifests/<tag>
+
+A registry refuses a manifest that names what it does not have, so a tag never leads to half an
+image. Layers go five at a time, as in Docker, and as they are stored: nothing is packed again, and
+the digest is the same there as here.
+
+See: distribution-spec "Push", "Mounting a blob from another repository"
+"""
+
+from __future__ import annotations
+
+from minidock.errors import MinidockError
+from minidock.record import Record
+from minidock.registry.auth import Unauthorized
+from minidock.registry.client import Refused, Registry, push_scope
+from minidock.registry.settings import endpoint_of
+from minidock.spec.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from minidock.image.store import ImageStore
+    from minidock.registry.credentials import Credentials
+    from minidock.registry.pull import Watcher
+    from minidock.spec.image import Descriptor
+    from minidock.spec.reference import Reference
+
+AT_ONCE = 5
+_PIECE = 1 << 20
+_GONE_UP = (201, 202, 204)
+
+
+class Pushed(Record):
+    """`digest` and `size` are the manifest's."""
+
+    digest: Digest
+    size: int
+
+
+def push(
+    store: ImageStore,
+    reference: Reference,
+    credentials: Credentials | None,
+    settings: Mapping[str, Mapping[str, Any]],
+    watcher: Watcher,
+) -> Pushed:
+    """Send one image under its name. Raises `NotFound` where there is no such image here,
+    `MinidockError` in Docker's words."""
+    registry = Registry(endpoint_of(reference.domain, settings), credentials)
+    with store.hold():
+        image = store.outgoing(reference)
+        sender = _Sender(registry, reference, store, watcher)
+        try:
+            _send_layers(sender, image.layers)
+            sender.send(image.config)
+            scope = push_scope(reference.path)
+            registry.request(
+                "PUT",
+                f"/v2/{reference.path}/manifests/{reference.tag}",
+                scope,
+                headers={"Content-Type": image.descriptor.media_type},
+                body=image.manifest,
+                expect=_GONE_UP,
+            ).drain_conn()
+        except (Refused, Unauthorized) as error:
+            raise _denied(reference, error) from None
+        store.note_repo_digest(reference, image.descriptor.digest)
+    return Pushed(image.descriptor.digest, image.descriptor.size)
+
+
+def _denied(reference: Reference, error: MinidockError) -> MinidockError:
+    status = error.status if isinstance(error, Refused) else 401
+    if status in (401, 403):
+        return MinidockError(
+            f"push access denied for {reference.familiar_repository}, repository does not exist or "
+            f"may require authorization: server message: {error.message}"
+        )
+    return error
+
+
+def _send_layers(sender: _Sender, layers: tuple[Descriptor, ...]) -> None:
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        once = {layer.digest: layer for layer in layers}.values()
+        jobs = [pool.submit(sender.send_layer, layer) for layer in once]
+        done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
+        for job in done:
+            job.result()
+    except BaseException:
+        sender.stopped = True
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Sender:
+    """Sends the blobs of one image; used by several threads."""
+
+    def __init__(
+        self, registry: Registry, reference: Reference, store: ImageStore, watcher: Watcher
+    ) -> None:
+        self.stopped = False
+        self._registry = registry
+        self._name = reference.path
+        self._domain = reference.domain
+        self._scope = push_scope(reference.path)
+        self._store = store
+        self._watcher = watcher
+
+    def send_layer(self, layer: Descriptor) -> None:
+        short = layer.digest.short
+        self._watcher.status(short, "Preparing")
+        self._watcher.status(short, self.send(layer))
+
+    def send(self, blob: Descriptor) -> str:
+        """One blob, if it is not there; how it came there, in Docker's words."""
+        if self._registry.has(self._name, "blobs", blob.digest, self._scope):
+            return "Layer already exists"
+        upload, source = self._begin(blob)
+        if not upload:
+            return f"Mounted from {source}"
+        separator = "&" if "?" in upload else "?"
+        # In one piece: chunks of our own would only be put together again over there.
+        self._registry.request(
+            "PUT",
+            f"{upload}{separator}digest={blob.digest}",
+            self._scope,
+            headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)},
+            body=self._pieces(blob),
+            expect=_GONE_UP,
+            retry=False,  # a body that was read once is gone
+        ).drain_conn()
+        return "Pushed"
+
+    def _begin(self, blob: Descriptor) -> tuple[str, str]:
+        """Where to send it to; or "" and the repository next door that had it."""
+        path = f"/v2/{self._name}/blobs/uploads/"
+        for source in self._store.repositories_of(blob.digest, self._domain):
+            if source == self._name:
+                continue
+            query = f"?mount={blob.digest}&from={source}"
+            response = self._registry.request("POST", path + query, self._scope, expect=_GONE_UP)
+            response.drain_conn()
+            if response.status == 201:
+                return "", source
+            return self._registry.location(response), ""
+        response = self._registry.request("POST", path, self._scope, expect=_GONE_UP)
+        response.drain_conn()
+        return self._registry.location(response), ""
+
+    def _pieces(self, blob: Descriptor) -> Iterator[bytes]:
+        short, sent = blob.digest.short, 0
+        with open(self._store.open_blob(blob.digest), "rb", buffering=0) as file:
+            while data := file.read(_PIECE):
+                if self.stopped:
+                    raise MinidockError("the push was stopped")
+                yield data
+                sent += len(data)
+                self._watcher.progress(short, "Pushing", sent, blob.size)

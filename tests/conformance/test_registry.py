@@ -1,0 +1,251 @@
+"""pull, push, login against Debian's docker-registry, with and without a password and TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "correct horse"
+
+
+class Served:
+    """A running registry. `address` is what stands before the repository in a name."""
+
+    def __init__(self, home: Path, extra: str = "") -> None:
+        if not shutil.which("docker-registry"):
+            pytest.skip("needs Debian's docker-registry")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.data = home / "data"
+        config = home / "config.yml"
+        config.write_text(
+            "version: 0.1\nlog: {level: error}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.data}}}, delete: {{enabled: true}}}}\n"
+            f"http:\n  addr: {self.address}\n{extra}"
+        )
+        with open(home / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)], stdout=log, stderr=log
+            )
+        host, _, port = self.address.partition(":")
+        limit = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > limit:
+                    words = (home / "log").read_text(errors="replace")[-300:]
+                    pytest.fail(f"docker-registry does not start: {words}")
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    served = Served(tmp_path_factory.mktemp("registry"))
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def shop(minidock, registry: Served) -> Iterator[str]:
+    """An image of two layers, pushed; its name in the registry. Gone from the store again."""
+    name = f"{registry.address}/shop/{os.urandom(4).hex()}"
+    minidock.ok("run", "--name", "maker", "busybox", "sh", "-c", "echo goods > /goods")
+    minidock.ok("commit", "-c", "CMD cat /goods", "maker", name)
+    minidock.ok("rm", "maker")
+    minidock.ok("push", name)
+    minidock.ok("rmi", name)
+    yield name
+    for image in minidock.ok("images", "-q", f"{registry.address}/*/*").split():
+        minidock("rmi", "-f", image)
+
+
+def test_what_is_pushed_can_be_pulled_and_run(minidock, shop: str) -> None:
+    done = minidock("pull", shop)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Using default tag: latest"
+    assert lines[1] == f"latest: Pulling from {shop.partition('/')[2]}"
+    assert any(line.endswith(": Already exists") for line in lines), "busybox's layer is here"
+    assert any(line.endswith(": Pull complete") for line in lines)
+    assert lines[-3].startswith("Digest: sha256:")
+    assert lines[-2:] == [f"Status: Downloaded newer image for {shop}:latest", f"{shop}:latest"]
+    assert minidock.ok("run", "--rm", shop) == "goods\n"
+    again = minidock.ok("pull", shop).splitlines()
+    assert again[-2] == f"Status: Image is up to date for {shop}:latest"
+    assert minidock.ok("pull", "-q", shop) == f"{shop}:latest\n"
+
+
+def test_by_digest(minidock, shop: str) -> None:
+    digest = minidock.ok("pull", shop).split("Digest: ")[1].split()[0]
+    assert minidock.ok("inspect", "-f", "{{index .RepoDigests 0}}", shop) == f"{shop}@{digest}\n"
+    lines = minidock.ok("rmi", shop).splitlines()
+    assert lines[:2] == [f"Untagged: {shop}:latest", f"Untagged: {shop}@{digest}"]
+    assert minidock.ok("pull", "-q", f"{shop}@{digest}") == f"{shop}@{digest}\n"
+    row = minidock.ok("images", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+    assert f"{shop} <none> {digest}\n" in row
+    assert minidock.ok("run", "--rm", f"{shop}@{digest}") == "goods\n"
+    assert minidock.ok("rmi", f"{shop}@{digest}").startswith(f"Untagged: {shop}@{digest}\nDeleted:")
+
+
+def test_the_registrys_image_is_skopeos_too(minidock, shop: str, tmp_path: Path) -> None:
+    if not shutil.which("skopeo"):
+        pytest.skip("needs skopeo")
+    copied = subprocess.run(
+        ["skopeo", "copy", "--src-tls-verify=false", f"docker://{shop}", f"oci:{tmp_path}:x"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert copied.returncode == 0, copied.stderr
+    index = json.loads((tmp_path / "index.json").read_text())
+    digest = minidock.ok("pull", shop).split("Digest: ")[1].split()[0]
+    assert index["manifests"][0]["digest"] == digest
+
+
+def test_a_layer_that_is_next_door_is_not_sent_again(minidock, shop: str) -> None:
+    minidock.ok("pull", shop)
+    other = shop + "-copy"
+    minidock.ok("tag", shop, other)
+    lines = minidock.ok("push", other).splitlines()
+    source = shop.partition("/")[2]
+    assert sum(line.endswith(f": Mounted from {source}") for line in lines) == 2, lines
+    assert lines[-1].startswith("latest: digest: sha256:")
+    lines = minidock.ok("push", other).splitlines()
+    assert sum(line.endswith(": Layer already exists") for line in lines) == 2, lines
+
+
+def test_all_tags(minidock, shop: str) -> None:
+    minidock.ok("pull", shop)
+    for tag in ("one", "two"):
+        minidock.ok("tag", shop, f"{shop}:{tag}")
+    minidock.ok("push", "-a", shop)
+    for tag in ("one", "two", "latest"):
+        minidock.ok("rmi", f"{shop}:{tag}")
+    minidock.ok("pull", "-a", shop)
+    shown = minidock.ok("images", "--format", "{{.Tag}}", shop).split()
+    assert sorted(shown) == ["latest", "one", "two"]
+
+
+def test_what_is_not_there(minidock, registry: Served) -> None:
+    done = minidock("pull", f"{registry.address}/nosuch:tag")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error response from daemon: manifest for {registry.address}/nosuch:tag not found: "
+        "manifest unknown: manifest unknown\n"
+    )
+    done = minidock("push", f"{registry.address}/nosuch")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error response from daemon: An image does not exist locally with the tag: "
+        f"{registry.address}/nosuch\n"
+    )
+
+
+def test_nobody_answers(minidock) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    done = minidock("pull", f"{address}/x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error response from daemon: Get ")
+    assert done.stderr.endswith("connection refused\n")
+
+
+def test_an_interrupted_pull_goes_on_where_it_was(minidock, registry: Served) -> None:
+    """Kill it in the middle of a large layer; what came is kept and not asked for again."""
+    name = f"{registry.address}/large/{os.urandom(4).hex()}"
+    size = 300 << 20
+    minidock.ok("run", "--name", "large", "busybox", "sh", "-c",
+                f"head -c {size} /dev/urandom > /large", timeout=120)  # fmt: skip
+    minidock.ok("commit", "large", name)
+    minidock.ok("rm", "large")
+    minidock.ok("push", name, timeout=120)
+    minidock.ok("rmi", name)
+    ingest = minidock.root / "images" / "ingest"
+    pull = minidock.popen("pull", name, stdout=subprocess.DEVNULL)
+    limit = time.monotonic() + 30
+    while not any(p.stat().st_size > 20 << 20 for p in ingest.glob("partial-*")):
+        assert time.monotonic() < limit and pull.poll() is None, "too fast or too slow to be caught"
+        time.sleep(0.002)
+    pull.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert pull.wait(20) == 130
+    assert time.monotonic() - began < 3, "Ctrl-C stops at once"
+    kept = max(p.stat().st_size for p in ingest.glob("partial-*"))
+    assert 20 << 20 <= kept < size
+    assert list((minidock.root / "layers" / "new").iterdir()) == []
+    sent = _bytes_received()
+    minidock.ok("pull", name, timeout=120)
+    assert _bytes_received() - sent < size - kept + (16 << 20), "only the rest was sent"
+    assert minidock.ok("run", "--rm", name, "wc", "-c", "/large").split()[0] == str(size)
+    assert list(ingest.glob("partial-*")) == []
+    minidock.ok("rmi", "-f", name)
+
+
+def _bytes_received() -> int:
+    """Over the loopback device, since boot."""
+    for line in Path("/proc/net/dev").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name.strip() == "lo":
+            return int(rest.split()[0])
+    raise AssertionError("no loopback device")
+
+
+# ── who we are ──
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Served]:
+    """A registry that wants a password."""
+    if not shutil.which("htpasswd"):
+        pytest.skip("needs htpasswd (apache2-utils)")
+    users = tmp_path / "htpasswd"
+    subprocess.run(
+        ["htpasswd", "-Bbc", str(users), "clerk", PASSWORD], check=True, capture_output=True
+    )
+    extra = f"auth: {{htpasswd: {{realm: shop, path: {users}}}}}\n"
+    served = Served(tmp_path, extra)
+    yield served
+    served.stop()
+
+
+def test_login_push_logout(minidock, guarded: Served, tmp_path: Path, monkeypatch) -> None:
+    config = tmp_path / "docker"
+    monkeypatch.setitem(minidock.env, "DOCKER_CONFIG", str(config))
+    name = f"{guarded.address}/busybox"
+    minidock.ok("tag", "busybox", name)
+    try:
+        refused = minidock("push", name)
+        assert refused.returncode == 1
+        assert f"push access denied for {name}" in refused.stderr
+        wrong = minidock("login", "-u", "clerk", "--password-stdin", guarded.address, stdin=b"no")
+        assert wrong.returncode == 1
+        assert "unauthorized" in wrong.stderr
+        assert not config.exists()
+        login = minidock(
+            "login", "-u", "clerk", "--password-stdin", guarded.address, stdin=PASSWORD.encode()
+        )
+        assert (login.returncode, login.stdout) == (0, "Login Succeeded\n"), login.stderr
+        assert (config / "config.json").stat().st_mode & 0o777 == 0o600
+        minidock.ok("push", name)
+        minidock.ok("pull", name)
+        assert minidock.ok("logout", guarded.address) == (
+            f"Removing login credentials for {guarded.address}\n"
+        )
+        assert minidock("pull", name).returncode == 1
+    finally:
+        minidock("rmi", name)
