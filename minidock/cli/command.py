@@ -61,8 +61,9 @@ class Flag(Record):
     `kind` is "bool", "text", "int", or "list" (a text that may be given more than once).
     `value` is what help shows for the value ("string", "int" and "list" where it is empty).
     `check` gets the text of the value and returns the text to keep; its ValueError becomes
-    `invalid argument "x" for "-f, --filter" flag: …`. `deprecated` names what to use instead;
-    such a flag works, is hidden, and says so on stderr.
+    `invalid argument "x" for "-f, --filter" flag: …`. It may be a "module:NAME", imported when
+    the flag is typed. `deprecated` names what to use instead; such a flag works, is hidden, and
+    says so on stderr.
     """
 
     long: str
@@ -71,7 +72,7 @@ class Flag(Record):
     help: str = ""
     value: str = ""
     default: bool | str | int | None = None
-    check: Callable[[str], str] | None = None
+    check: Callable[[str], str] | str | None = None
     hidden: bool = False
     deprecated: str = ""
 

@@ -18,7 +18,7 @@ from minidock.cli.command import Command, Flag, Unsupported, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -40,6 +40,11 @@ class Parsed:
         self._flags = {flag.long: flag for flag in (*command.flags, HELP)}
         self._values: dict[str, bool | str | int] = {}
         self._lists: dict[str, list[str]] = {}
+
+    @property
+    def flags(self) -> Container[str]:
+        """The long names of the command's flags."""
+        return self._flags
 
     def given(self, long: str) -> bool:
         """Whether the flag was on the command line at all."""
@@ -69,8 +74,13 @@ class Parsed:
 
     def set(self, flag: Flag, text: str) -> None:
         """Store a value as typed. Raises ValueError in Go's words."""
-        if flag.check is not None:
-            text = flag.check(text)
+        check = flag.check
+        if isinstance(check, str):
+            from minidock.cli.registry import load
+
+            check = load(check)
+        if check is not None:
+            text = check(text)
         if flag.kind == "list":
             self._lists.setdefault(flag.long, []).append(text)
         elif flag.kind == "bool":
