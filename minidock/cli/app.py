@@ -54,6 +54,12 @@ class App:
         except OSError:
             pass
 
+    def warn(self, text: str) -> None:
+        """Say what of the user's wishes is not granted, without giving up."""
+        from minidock.cli.units import visible
+
+        self.err(f"WARNING: {visible(text)}\n")
+
     def fail(self, error: MinidockError | OSError) -> int:
         """Say what went wrong and go on; returns 1, the exit code of a command that had errors."""
         prefix = "minidock: " if isinstance(error, OSError) else ""

@@ -39,6 +39,7 @@ EXEC = Command(
         ENV_FILE,
         EXPLAIN,
         INTERACTIVE,
+        Flag("privileged", kind="bool", help="Give extended privileges to the command"),
         TTY,
         USER,
         WORKDIR,
@@ -67,6 +68,7 @@ def execute(args: Parsed, app: App) -> int:
         env=env,
         user=args.text("user"),
         working_dir=args.text("workdir"),
+        privileged=args.on("privileged"),
         console_size=console_size(app),
     )
     narrate = narrator(args, app, executed=True)

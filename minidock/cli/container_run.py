@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from minidock.cli.attached import (
-    ENV,
-    ENV_FILE,
     EXPLAIN,
-    INTERACTIVE,
-    TTY,
-    USER,
-    WORKDIR,
     end_narration,
     monitor,
     narrator,
@@ -17,7 +11,7 @@ from minidock.cli.attached import (
     stay,
 )
 from minidock.cli.command import ClientError, Command, Flag, UsageError
-from minidock.cli.lifecycle_flags import LIFECYCLE_FLAGS
+from minidock.cli.run_flags import CREATE_FLAGS
 from minidock.cli.run_options import run_options
 from minidock.errors import MinidockError, StartFailed
 
@@ -31,28 +25,6 @@ if TYPE_CHECKING:
 
 _UNSUPPORTED = "minidock.cli.unsupported:"
 
-_CREATE_FLAGS = (
-    Flag("cidfile", help="Write the container ID to the file"),
-    Flag("entrypoint", help="Overwrite the default ENTRYPOINT of the image"),
-    ENV,
-    ENV_FILE,
-    Flag("hostname", "h", help="Container host name"),
-    Flag("init", kind="bool", help="Run an init that forwards signals and reaps processes"),
-    INTERACTIVE,
-    Flag("label", "l", "list", help="Set meta data on a container"),
-    Flag("name", help="Assign a name to the container"),
-    Flag("net", value="network", help="Connect a container to a network", hidden=True),
-    Flag("network", value="network", help='Connect a container to a network ("none", "host")'),
-    Flag("pull", default="missing", help='Pull image before running ("missing", "never")'),
-    *LIFECYCLE_FLAGS,
-    Flag("read-only", kind="bool", help="Mount the container's root filesystem as read only"),
-    Flag("rm", kind="bool", help="Automatically remove the container when it exits"),
-    Flag("stop-signal", help="Signal to stop the container"),
-    TTY,
-    USER,
-    WORKDIR,
-)
-
 RUN = Command(
     help="Create and run a new container from an image",
     run="minidock.cli.container_run:run",
@@ -62,7 +34,7 @@ RUN = Command(
     wraps="all",
     unsupported=_UNSUPPORTED + "RUN",
     flags=(
-        *_CREATE_FLAGS,
+        *CREATE_FLAGS,
         Flag("detach", "d", "bool", help="Run container in background and print container ID"),
         EXPLAIN,
     ),
@@ -81,7 +53,7 @@ CREATE = Command(
     interspersed=False,
     wraps="client",
     unsupported=_UNSUPPORTED + "CREATE",
-    flags=_CREATE_FLAGS,
+    flags=CREATE_FLAGS,
     examples=("minidock create --name web debian sleep 600",),
 )
 
@@ -131,7 +103,9 @@ def _create(args: Parsed, app: App, options: RunOptions) -> Container:
     cidfile = _cidfile(args)
     paths = Paths(app.root, app.run_root)
     try:
-        container = create_container(paths, Containers(paths), ImageStore(app.root), options)
+        container = create_container(
+            paths, Containers(paths), ImageStore(app.root), options, app.warn
+        )
         if cidfile:
             cidfile.write(container.id)
     except NotFound as error:

@@ -36,6 +36,7 @@ def explain(args: Parsed, app: App) -> int:
     from minidock.cli.container_run import RUN
     from minidock.cli.parse import check_count, parse
     from minidock.cli.run_options import run_options
+    from minidock.engine.paths import Paths
     from minidock.study.explain import AFTER_START, BEFORE, narration_for
     from minidock.study.imagine import imagine
     from minidock.study.rehearse import rehearse
@@ -54,7 +55,7 @@ def explain(args: Parsed, app: App) -> int:
     check_count(typed)
     narration = narration_for(app.out, app.stdout)
     options = run_options(typed, attach=True)
-    imagined = imagine(app.root, options)
+    imagined = imagine(Paths(app.root, app.run_root), options, app.warn)
     if imagined.note:
         app.err(f"{imagined.note}\n")
     narration.tell("command", BEFORE)

@@ -10,10 +10,13 @@ import os
 
 from minidock.cli.command import ClientError
 from minidock.cli.lifecycle_flags import health_check, restart_policy
+from minidock.cli.run_flags import HOST_FLAGS
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minidock.cli.parse import Parsed
     from minidock.engine.run import RunOptions
 
@@ -39,12 +42,24 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         entrypoint=args.text("entrypoint") if args.given("entrypoint") else None,
         read_only=args.on("read-only"),
         network=_network(args),
-        init=args.on("init"),
+        init=args.on("init") if args.given("init") else None,
         stop_signal=_stop_signal(args),
         restart=restart_policy(args.text("restart"), auto_remove=args.on("rm")),
         health_check=health_check(args),
         console_size=(0, 0),
+        domainname=args.text("domainname"),
+        stop_timeout=args.number("stop-timeout") if args.given("stop-timeout") else None,
+        host_config=_host_config(args),
     )
+
+
+def _host_config(args: Parsed) -> dict[str, Any]:
+    """What else was asked for. Usually nothing, and then nothing is imported."""
+    if not any(args.given(flag.long) for flag in HOST_FLAGS):
+        return {}
+    from minidock.cli.host_config import host_config
+
+    return host_config(args)
 
 
 def _working_dir(args: Parsed) -> str | None:

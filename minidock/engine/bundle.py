@@ -1,14 +1,21 @@
 """From an image and the user's options to an OCI runtime bundle.
 
 This is the border: on this side images, names and defaults; on the other the runtime, which reads
-`config.json` and nothing else. The defaults here are a container's posture: which filesystems it
-gets with which options, which capabilities it keeps, what of /proc it does not see.
+`config.json` and nothing else. What every container has is in posture.py and in `mounts` below;
+what the user asked for comes in as Docker's `HostConfig`, and is looked at only where it says
+something.
 
-See: https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
+See: https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md,
+moby's daemon/oci_linux.go
 """
 
 from __future__ import annotations
 
+from minidock.engine.limits import resources
+from minidock.engine.posture import CAPABILITIES as CAPABILITIES
+from minidock.engine.posture import MASKED_PATHS as MASKED_PATHS
+from minidock.engine.posture import READONLY_PATHS as READONLY_PATHS
+from minidock.engine.posture import device_nodes, device_rules
 from minidock.spec.overlay import escape
 
 TYPE_CHECKING = False
@@ -18,74 +25,14 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-CAPABILITIES = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-]
-
-MASKED_PATHS = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-]
-
-READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-
-# path, major, minor: the kernel's own devices, of which none leads to hardware
-DEVICES = [
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-]
-
-
-def device_rules() -> list[dict[str, Any]]:
-    """The cgroup's device list: nothing; then making any node, but using only these."""
-
-    def allow(major: int | None, minor: int | None, access: str, kind: str = "c") -> dict[str, Any]:
-        numbers = {"major": major, "minor": minor}
-        given = {key: value for key, value in numbers.items() if value is not None}
-        return {"allow": True, "type": kind, **given, "access": access}
-
-    return [
-        {"allow": False, "access": "rwm"},
-        allow(None, None, "m", "c"),  # a node that cannot be opened harms nobody, and tar wants it
-        allow(None, None, "m", "b"),
-        *(allow(major, minor, "rwm") for _, major, minor in DEVICES),
-        allow(5, 1, "rwm"),  # /dev/console
-        allow(5, 2, "rwm"),  # /dev/ptmx
-        allow(136, None, "rwm"),  # /dev/pts/*
-    ]
+INIT = "minidock.init"  # annotation: stay beside the program, see isolation/reaper.py
+_KNOWN_LATE = ("Privileged", "Devices", "DeviceCgroupRules")
 
 
 def mounts(
-    directory: str, lowerdirs: Sequence[str], *, volatile: bool, readonly: bool
+    directory: str, lowerdirs: Sequence[str], config: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The root filesystem first, then what lies on it."""
+    """The root filesystem first, then what lies on it, as the HostConfig says."""
     overlay = [
         "lowerdir=" + ":".join(escape(path) for path in lowerdirs),
         f"upperdir={escape(directory)}/upper",
@@ -97,9 +44,11 @@ def mounts(
         "index=off",
         "xino=off",
         # Unmounting syncs the whole upper filesystem, unless told that nobody will need it.
-        *(["volatile"] if volatile else []),
+        *(["volatile"] if config["AutoRemove"] else []),
     ]
-    return [
+    privileged, readonly = config["Privileged"], config["ReadonlyRootfs"]
+    cgroups_too = privileged or _security(config, "writable_cgroups")
+    found = [
         {"destination": "/", "type": "overlay", "source": "overlay", "options": overlay},
         _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
         _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
@@ -113,15 +62,46 @@ def mounts(
             "mode=0620",
             "gid=5",
         ),
-        _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
-        _mount("/sys/fs/cgroup", "cgroup", "ro", "nosuid", "noexec", "nodev"),
+        _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", *([] if privileged else ["ro"])),
+        _mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            *([] if cgroups_too else ["ro"]),
+            "nosuid",
+            "noexec",
+            "nodev",
+        ),
         _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-        _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
+        *_shared_memory(config),
         *(
             _bind(f"{directory}/{name}", f"/etc/{name}", readonly=readonly)
             for name in ("resolv.conf", "hostname", "hosts")
         ),
     ]
+    if config.get("Tmpfs"):
+        from minidock.engine.tmpfs import tmpfs_mounts
+
+        given = tmpfs_mounts(config["Tmpfs"])
+        places = {mount["destination"] for mount in given}
+        found = [mount for mount in found if not _replaced(mount["destination"], places)] + given
+    return found
+
+
+def _replaced(destination: str, places: set[str]) -> bool:
+    """By a mount of the user's in the same place; what lies in /dev goes with it."""
+    in_dev = "/dev" in places and destination.startswith("/dev/")
+    return destination in places or in_dev
+
+
+def _shared_memory(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """POSIX shared memory is a filesystem, so it belongs to an IPC namespace only by convention."""
+    if config["IpcMode"] == "none":
+        return []
+    if config["IpcMode"] == "host":
+        return [_bind("/dev/shm", "/dev/shm", readonly=False)]
+    size = config["ShmSize"]
+    text = f"{size // 1024}k" if size % 1024 == 0 else str(size)
+    return [_mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", f"size={text}")]
 
 
 def _mount(destination: str, kind: str, *options: str) -> dict[str, Any]:
@@ -142,55 +122,107 @@ def make_spec(
     args: Sequence[str],
 ) -> dict[str, Any]:
     """The document of `config.json` for a container with Docker's `Config` and `HostConfig`."""
+    from minidock.engine.sharing import namespaces
+
     host_network = host_config["NetworkMode"] == "host"
-    kinds = ["mount", "uts", "ipc", "pid", "cgroup", *([] if host_network else ["network"])]
     sysctl = {
         "net.ipv4.ip_unprivileged_port_start": "0",
         "net.ipv4.ping_group_range": "0 2147483647",
     }
+    notes = dict(host_config.get("Annotations") or {})
+    if host_config.get("Init") and not host_config["PidMode"]:
+        notes[INIT] = "true"  # in another's PID namespace there is an init already
     return {
         "ociVersion": "1.2.0",
-        "process": make_process(config, args, config["User"], config["Tty"]),
+        "process": make_process(config, host_config, args, config["User"], config["Tty"]),
         "root": {"path": "rootfs", "readonly": host_config["ReadonlyRootfs"]},
-        "hostname": config["Hostname"],
-        "mounts": mounts(
-            directory,
-            lowerdirs,
-            volatile=host_config["AutoRemove"],
-            readonly=host_config["ReadonlyRootfs"],
-        ),
-        "annotations": {"minidock.init": "true"} if host_config.get("Init") else {},
+        # Without a UTS namespace of its own the name is the host's, which is not ours to set.
+        "hostname": "" if host_config["UTSMode"] == "host" else config["Hostname"],
+        "domainname": config.get("Domainname", ""),
+        "mounts": mounts(directory, lowerdirs, host_config),
+        "annotations": notes,
         "linux": {
-            "namespaces": [{"type": kind} for kind in kinds],
-            "cgroupsPath": f"/minidock/{container_id}",
-            "devices": [
-                {"path": path, "type": "c", "major": major, "minor": minor, "fileMode": 0o666}
-                for path, major, minor in DEVICES
-            ],
-            "resources": {"devices": device_rules()},
-            "sysctl": {} if host_network else sysctl,
-            "maskedPaths": MASKED_PATHS,
-            "readonlyPaths": READONLY_PATHS,
+            "namespaces": [{"type": kind} for kind in namespaces(host_config)],
+            "cgroupsPath": cgroups_path(host_config, container_id),
+            "devices": device_nodes(),
+            "resources": {"devices": device_rules(), **resources(host_config)},
+            "sysctl": {**({} if host_network else sysctl), **(host_config.get("Sysctls") or {})},
+            "maskedPaths": host_config["MaskedPaths"] or [],
+            "readonlyPaths": host_config["ReadonlyPaths"] or [],
         },
     }
+
+
+def known_late(config: dict[str, Any]) -> bool:
+    """Whether something of this HostConfig is known only when the container starts: settle.py"""
+    return (
+        any(config.get(key) for key in _KNOWN_LATE)
+        or any(key.startswith("BlkioDevice") or key == "BlkioWeightDevice" for key in config)
+        or "container:" in config["PidMode"] + config["IpcMode"]
+    )
+
+
+def cgroups_path(config: dict[str, Any], container_id: str) -> str:
+    """Where its cgroup lies, from a hierarchy's root on. `..` in `--cgroup-parent` stops there."""
+    parent = config.get("CgroupParent") or "minidock"
+    parts: list[str] = []
+    for part in parent.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join((*parts, container_id))
+
+
+def _security(config: dict[str, Any], what: str) -> Any:
+    """One of the security options; None where the user gave none at all."""
+    if not config.get("SecurityOpt"):
+        return None
+    from minidock.engine.grants import SecurityOptions
+
+    return getattr(SecurityOptions(config["SecurityOpt"]), what)
 
 
 def make_process(
-    config: dict[str, Any], args: Sequence[str], user: str, terminal: bool
+    config: dict[str, Any],
+    host_config: dict[str, Any],
+    args: Sequence[str],
+    user: str,
+    terminal: bool,
 ) -> dict[str, Any]:
     """The `process` object, of a container's first process or of one executed in it."""
-    return {
+    kept = CAPABILITIES
+    if any(host_config.get(key) for key in ("Privileged", "CapAdd", "CapDrop")):
+        from minidock.engine.grants import capabilities
+
+        kept = capabilities(host_config, CAPABILITIES)
+    who: dict[str, Any] = {"uid": 0, "gid": 0, "username": user or "0"}
+    if host_config.get("GroupAdd"):
+        who["groupnames"] = host_config["GroupAdd"]
+    process: dict[str, Any] = {
         "terminal": terminal,
-        "user": {"uid": 0, "gid": 0, "username": user},
+        "user": who,
         "args": list(args),
         "env": environment(config, terminal),
         "cwd": config["WorkingDir"] or "/",
-        "capabilities": {
-            "bounding": CAPABILITIES,
-            "effective": CAPABILITIES,
-            "permitted": CAPABILITIES,
-        },
+        "capabilities": {"bounding": kept, "effective": kept, "permitted": kept},
     }
+    if host_config.get("Ulimits"):
+        process["rlimits"] = [_rlimit(limit) for limit in host_config["Ulimits"]]
+    if host_config.get("OomScoreAdj"):
+        process["oomScoreAdj"] = host_config["OomScoreAdj"]
+    if _security(host_config, "no_new_privileges"):
+        process["noNewPrivileges"] = True
+    apparmor = _security(host_config, "apparmor")
+    if apparmor and apparmor != "unconfined":
+        process["apparmorProfile"] = apparmor
+    return process
+
+
+def _rlimit(limit: dict[str, Any]) -> dict[str, Any]:
+    infinity = 2**64 - 1  # -1 of Docker's
+    soft, hard = (infinity if limit[key] < 0 else limit[key] for key in ("Soft", "Hard"))
+    return {"type": f"RLIMIT_{limit['Name'].upper()}", "soft": soft, "hard": hard}
 
 
 def environment(config: dict[str, Any], terminal: bool) -> list[str]:

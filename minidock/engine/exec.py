@@ -35,6 +35,7 @@ class ExecOptions(Record):
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = ""
+    privileged: bool = False
     console_size: tuple[int, int] = (0, 0)
 
 
@@ -96,6 +97,9 @@ def _process(container: Container, options: ExecOptions) -> dict[str, object]:
     if options.working_dir:
         config["WorkingDir"] = options.working_dir
     user = options.user or config["User"]
-    process = bundle.make_process(config, options.command, user, options.terminal)
+    host_config = container.host_config
+    if options.privileged:
+        host_config["Privileged"] = True
+    process = bundle.make_process(config, host_config, options.command, user, options.terminal)
     rows, columns = options.console_size
     return {**process, "consoleSize": {"height": rows, "width": columns}}

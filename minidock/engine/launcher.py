@@ -76,7 +76,12 @@ class _Start:
     def run(self) -> None:
         """Start the container whose bundle lies in the directory."""
         container_id = os.path.basename(self._directory)
-        spec = parse_spec(_read_json(f"{self._directory}/config.json"), self._directory)
+        document = _read_json(f"{self._directory}/config.json")
+        if "s" in self._order:
+            from minidock.engine.settle import settle
+
+            document = settle(document, self._directory, os.path.dirname(self._order.run_dir))
+        spec = parse_spec(document, self._directory)
         from minidock.runtime.plan import plan_container
 
         facts = read_facts()

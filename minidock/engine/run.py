@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from minidock.engine import bundle
+from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
 from minidock.engine.health import has_check, merge_check
 from minidock.engine.monitor_order import Order
@@ -21,11 +21,12 @@ from minidock.spec.timestamp import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from minidock.engine.client import MonitorConnection, Outcome
     from minidock.engine.containers import Containers
+    from minidock.engine.host_config import Find, Warn
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore, StoredImage
 
@@ -50,29 +51,43 @@ class RunOptions(Record):
     entrypoint: str | None = None
     read_only: bool = False
     network: str = "none"
-    init: bool = False
+    init: bool | None = None
     stop_signal: str | None = None
     restart: tuple[str, int] = ("no", 0)
     health_check: dict[str, Any] | None = None
     console_size: tuple[int, int] = (0, 0)
+    domainname: str = ""
+    stop_timeout: int | None = None
+    host_config: Mapping[str, Any] = {}  # what of Docker's HostConfig was asked for
 
 
 def create(
-    paths: Paths, containers: Containers, images: ImageStore, options: RunOptions
+    paths: Paths,
+    containers: Containers,
+    images: ImageStore,
+    options: RunOptions,
+    warn: Warn,
 ) -> Container:
-    """Make a container that could be started. Raises `MinidockError`; nothing stays then."""
+    """Make a container that could be started; `warn` hears what of the wishes is not granted.
+
+    Raises `MinidockError`; nothing stays then.
+    """
     paths.make()
     sweep(paths, containers)
     with images.hold():  # until container.json says so, nobody knows that the layers are needed
-        return _create(paths, containers, images, options)
+        return _create(paths, containers, images, options, warn)
 
 
 def _create(
-    paths: Paths, containers: Containers, images: ImageStore, options: RunOptions
+    paths: Paths,
+    containers: Containers,
+    images: ImageStore,
+    options: RunOptions,
+    warn: Warn,
 ) -> Container:
     image = images.resolve(options.image)
     container_id = new_id()
-    document, args = describe(options, image, container_id)
+    document, args = describe(options, image, container_id, containers.find, warn)
     directory = paths.container(container_id)
     os.mkdir(directory, 0o700)  # before the name: one whose directory is missing is free for all
     try:
@@ -88,15 +103,37 @@ def _create(
 
 
 def describe(
-    options: RunOptions, image: StoredImage, container_id: str
+    options: RunOptions, image: StoredImage, container_id: str, find: Find, warn: Warn
 ) -> tuple[dict[str, Any], list[str]]:
     """What container.json will say of a new container, still without a name, and the program with
-    its arguments. Does nothing. Raises `InvalidInput` where there is no program."""
+    its arguments. Does nothing; `find` looks for another container by name.
+
+    Raises `InvalidInput` where there is no program or a wish that cannot be meant, `NotFound`.
+    """
     config = _config(options, image, container_id)
     args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
     if not args:
         raise InvalidInput("No command specified")
-    return _document(container_id, "", options, image, config, args), args
+    host_config = _host_config(options, find, warn)
+    return _document(container_id, "", options, image, config, host_config, args), args
+
+
+def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
+    asked = dict(options.host_config)
+    if asked:
+        if asked.get("UTSMode") == "host" and options.hostname:
+            raise InvalidInput("conflicting options: hostname and the UTS mode")
+        asked = host_config.checked(asked, find, warn)
+    return {
+        **host_config.defaults(),
+        "NetworkMode": options.network,
+        "AutoRemove": options.auto_remove,
+        "ReadonlyRootfs": options.read_only,
+        "Init": options.init,
+        "ConsoleSize": list(options.console_size),
+        "RestartPolicy": checked_policy(*options.restart),
+        **asked,
+    }
 
 
 def start(
@@ -119,6 +156,7 @@ def start(
     letters += "a" if attach else ""
     letters += "e" if narrate else ""
     letters += "h" if has_check(config) else ""
+    letters += "s" if bundle.known_late(host_config) else ""
     order = Order(container.directory, container.run_dir, letters)
     connection.order(order.encode())
     return connection.wait_started(narrate)
@@ -152,12 +190,13 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         command = None
     if options.command:
         command = list(options.command)
-    host_name = os.uname().nodename if options.network == "host" else container_id[:12]
+    hosts_own = "host" in (options.network, options.host_config.get("UTSMode"))
+    host_name = os.uname().nodename if hosts_own else container_id[:12]
     labels = {**(base.get("Labels") or {}), **dict(options.labels)}
     working_dir = options.working_dir if options.working_dir is not None else base.get("WorkingDir")
     config = {
         "Hostname": options.hostname or host_name,
-        "Domainname": "",
+        "Domainname": options.domainname,
         "User": options.user if options.user is not None else base.get("User") or "",
         "AttachStdin": options.attach and options.interactive,
         "AttachStdout": options.attach,
@@ -177,6 +216,8 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
     stop_signal = options.stop_signal or base.get("StopSignal")
     if stop_signal:
         config["StopSignal"] = stop_signal
+    if options.stop_timeout is not None:
+        config["StopTimeout"] = options.stop_timeout
     check = merge_check(options.health_check, base.get("Healthcheck"))
     if check:
         config["Healthcheck"] = check
@@ -193,6 +234,7 @@ def _document(
     options: RunOptions,
     image: StoredImage,
     config: dict[str, Any],
+    host_config: dict[str, Any],
     args: Sequence[str],
 ) -> dict[str, Any]:
     shown = options.image
@@ -207,25 +249,7 @@ def _document(
         "Path": args[0],
         "Args": list(args[1:]),
         "Config": config,
-        "HostConfig": {
-            "NetworkMode": options.network,
-            "AutoRemove": options.auto_remove,
-            "ReadonlyRootfs": options.read_only,
-            "Init": options.init or None,
-            "ConsoleSize": list(options.console_size),
-            "LogConfig": {"Type": "json-file", "Config": {}},
-            "RestartPolicy": checked_policy(*options.restart),
-            "Privileged": False,
-            "CgroupnsMode": "private",
-            "IpcMode": "private",
-            "PidMode": "",
-            "UTSMode": "",
-            "UsernsMode": "",
-            "ShmSize": 67108864,
-            "Runtime": "minidock",
-            "MaskedPaths": bundle.MASKED_PATHS,
-            "ReadonlyPaths": bundle.READONLY_PATHS,
-        },
+        "HostConfig": host_config,
     }
 
 

@@ -42,9 +42,11 @@ class Identity(Record):
 
 
 class LookUpUser(Step):
-    """Find out which numbers a user's name stands for in this container."""
+    """Find out which numbers a user's name stands for in this container, and those of groups that
+    it is to be in besides (`more`)."""
 
     wanted: str
+    more: tuple[str, ...] = ()
     see: ClassVar[tuple[str, ...]] = ("passwd(5)", "group(5)")
 
     def describe(self) -> str:
@@ -55,7 +57,9 @@ class LookUpUser(Step):
         passwd = read_bounded(kernel, "/etc/passwd")
         group = read_bounded(kernel, "/etc/group")
         found = find_identity(self.wanted, passwd, group)
-        ctx.uid, ctx.gid, ctx.groups = found.uid, found.gid, found.groups
+        more = (_find_group(name, group, "Unable") for name in self.more)
+        ctx.uid, ctx.gid = found.uid, found.gid
+        ctx.groups = tuple(dict.fromkeys((*found.groups, *more)))
         ctx.home = found.home
 
 
@@ -184,14 +188,14 @@ def _name_of(uid: int, user: str, passwd: bytes) -> str | None:
     return None
 
 
-def _find_group(wanted: str, group: bytes) -> int:
+def _find_group(wanted: str, group: bytes, unable: str = "unable") -> int:
     number = _number(wanted)
     for fields in _lines(group):
         gid = _entry_number(fields[2]) if len(fields) > 2 else None
         if gid is not None and (fields[0] == wanted or gid == number):
             return gid
     if number is None:
-        raise _refused(f"unable to find group {wanted}: no matching entries in group file")
+        raise _refused(f"{unable} to find group {wanted}: no matching entries in group file")
     return number
 
 

@@ -30,13 +30,15 @@ class Namespace(Record):
 class User(Record):
     """Who the process is, by number. `username` ("www-data", "1000:staff") overrides the numbers:
     it is looked up in the container's own /etc/passwd once its root is in place. (The
-    specification has that field for Windows; on Linux it is an addition of ours.)"""
+    specification has that field for Windows; on Linux it is an addition of ours.) Just so
+    `groupnames`, for groups besides: names or numbers."""
 
     uid: int = 0
     gid: int = 0
     umask: int = 0o022
     additional_gids: tuple[int, ...] = ()
     username: str = ""
+    groupnames: tuple[str, ...] = ()
 
 
 class Capabilities(Record):
@@ -330,6 +332,7 @@ def _process(fields: ConfigFields) -> Process:
             umask=user.number("umask", 0o022, 0o777),
             additional_gids=user.ids("additionalGids"),
             username=user.text("username"),
+            groupnames=user.texts("groupnames"),
         ),
         capabilities=Capabilities(
             bounding=caps.texts("bounding"),

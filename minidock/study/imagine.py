@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 
 from minidock.engine import bundle
-from minidock.engine.containers import new_id
+from minidock.engine.containers import Containers, new_id
 from minidock.engine.mountpoints import DIRECTORIES, FILES
+from minidock.engine.paths import Paths
 from minidock.engine.run import describe
+from minidock.engine.settle import settle_for
 from minidock.errors import MinidockError
 from minidock.image.snapshots import Snapshots
 from minidock.image.store import ImageStore, StoredImage
@@ -28,6 +30,7 @@ from minidock.study.rehearse import STDIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minidock.engine.host_config import Warn
     from minidock.engine.run import RunOptions
 
 _NOTHING = Digest("sha256:" + "0" * 64)
@@ -42,23 +45,20 @@ class Imagined(Record):
     note: str = ""
 
 
-def imagine(root: str, options: RunOptions) -> Imagined:
+def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     """Plan the container. Raises `MinidockError` for what `run` would refuse at once."""
+    root = paths.root
     image, lowerdirs, note = _image(root, options.image)
     container_id = new_id()
     directory = f"{root}/containers/{container_id}"
-    document, args = describe(options, image, container_id)
-    spec = parse_spec(
-        bundle.make_spec(
-            container_id,
-            directory,
-            lowerdirs or (f"{root}/layers/l/0",),
-            document["Config"],
-            document["HostConfig"],
-            args,
-        ),
-        directory,
-    )
+    containers = Containers(paths)
+    document, args = describe(options, image, container_id, containers.find, warn)
+    config, host_config = document["Config"], document["HostConfig"]
+    layers = lowerdirs or (f"{root}/layers/l/0",)
+    made = bundle.make_spec(container_id, directory, layers, config, host_config, args)
+    if bundle.known_late(host_config):
+        made = settle_for(made, host_config, containers.load)
+    spec = parse_spec(made, directory)
     plan = plan_container(container_id, spec, read_facts(), STDIO)
     return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from minidock.engine import bundle
+from minidock.engine.host_config import defaults
 from minidock.isolation.capabilities import LimitBoundingSet, SetCapabilities
 from minidock.isolation.cgroups.common import JoinCgroup, MakeCgroup
 from minidock.isolation.cgroups.v1 import SetDevices
@@ -72,7 +73,7 @@ def facts(cgroups: str) -> HostFacts:
 
 def make_spec(options: dict[str, Any]) -> Spec:
     config = {"Hostname": "box", "User": "", "Tty": False, "Env": [], "WorkingDir": "/", **options}
-    host = {"NetworkMode": "none", "ReadonlyRootfs": False, "AutoRemove": False, **options}
+    host = {**defaults(), **options}
     document = bundle.make_spec("c1", "/c/c1", ["/l/2", "/l/1"], config, host, ["true"])
     return parse_spec(document, "/c/c1")
 
@@ -255,7 +256,8 @@ def test_the_same_wishes_give_the_same_plan(cgroups: str) -> None:
 
 def test_exec_enters_everything_at_once_and_gives_up_the_same_rights() -> None:
     spec = make_spec({})
-    process = parse_process(bundle.make_process({"Hostname": "box", "Env": [], "WorkingDir": "/"},
+    config = {"Hostname": "box", "Env": [], "WorkingDir": "/"}
+    process = parse_process(bundle.make_process(config, {},
                                                 ["ls"], "", False))  # fmt: skip
     start = plan_container("c1", spec, facts("v1"), STDIO)
     joins = tuple(step for step in start.enter if isinstance(step, JoinCgroup))

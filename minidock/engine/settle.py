@@ -1,0 +1,59 @@
+"""What can only be known when a container starts, put into its bundle then.
+
+config.json is written when the container is made, and most of it holds for good. Some of what a
+user asks for does not: which number a device's path stands for, what is in the host's /dev, which
+process another container is. At each start the launcher, or whoever explains a start, has that
+filled in, in memory; the file stays as it is. (`bundle.known_late` says which containers need it.)
+
+See: sharing.py, devices.py, limits.py
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine.containers import Containers
+from minidock.engine.devices import given_nodes, given_rules
+from minidock.engine.limits import block_device_limits
+from minidock.engine.paths import Paths
+from minidock.engine.sharing import open_shared
+from minidock.engine.statefile import read_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from minidock.engine.containers import Container
+
+    Config = dict[str, Any]
+    Load = Callable[[str], Container | None]
+
+
+def settle(document: Config, directory: str, run_root: str) -> Config:
+    """Fill in the config.json that lies in `directory`, for a start below `run_root`.
+
+    Descriptors of namespaces stay open in this process. Raises `MinidockError` in Docker's words.
+    """
+    container = read_json(f"{directory}/container.json") or {}
+    paths = Paths(os.path.dirname(os.path.dirname(directory)), run_root)
+    return settle_for(document, container["HostConfig"], Containers(paths).load)
+
+
+def settle_for(document: Config, config: Config, load: Load) -> Config:
+    """The same where container.json is not written: `config` is its HostConfig."""
+    linux = document["linux"]
+    nodes = {node["path"]: node for node in (*linux["devices"], *given_nodes(config))}
+    resources = dict(linux["resources"])
+    rules = given_rules(config)
+    resources["devices"] = rules if config.get("Privileged") else resources["devices"] + rules
+    block_io = {**resources.get("blockIO", {}), **block_device_limits(config)}
+    if block_io:
+        resources["blockIO"] = block_io
+    paths = open_shared(config, load)
+    namespaces = [
+        {**entry, "path": paths[entry["type"]]} if entry["type"] in paths else entry
+        for entry in linux["namespaces"]
+    ]
+    settled = {"devices": list(nodes.values()), "resources": resources, "namespaces": namespaces}
+    return {**document, "linux": {**linux, **settled}}

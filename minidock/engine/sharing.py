@@ -1,0 +1,86 @@
+"""Namespaces that a container does not have for itself: the host's, or another container's.
+
+`--pid host` is simple: no such namespace is made. `--pid container:web` is not, because what is
+joined is that of a *process*, and which process `web` is, is known when the container starts, anew
+at each start. So config.json says that there is such a namespace; which one, the launcher finds out
+and fills in (settle.py).
+
+A PID alone would be a trap: between reading it and opening /proc/<pid>/ns the process may end, and
+its number go to any process of the host. So the namespace is opened first, and then the process is
+asked whether it still is the one that was meant; what is kept is the descriptor.
+
+See: namespaces(7), setns(2), moby's api/types/container/hostconfig.go
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.errors import Conflict, InvalidInput
+from minidock.linux.host import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from minidock.engine.containers import Container
+
+    Config = dict[str, Any]
+
+_CONTAINER = "container:"
+_IPC_MODES = ("", "none", "private", "shareable", "host")
+
+
+def check_modes(config: Config, find: Callable[[str], Container]) -> None:
+    """Replace names of containers by ids. Raises `InvalidInput`, `NotFound` in Docker's words."""
+    ipc = config.get("IpcMode", "")
+    if ipc not in _IPC_MODES and not ipc.startswith(_CONTAINER):
+        raise InvalidInput(f"invalid IPC mode: {ipc}")
+    for key in ("IpcMode", "PidMode"):
+        if config.get(key, "").startswith(_CONTAINER):
+            other = find(config[key].removeprefix(_CONTAINER))
+            config[key] = _CONTAINER + other.id
+
+
+def namespaces(config: Config) -> list[str]:
+    """The kinds that the container does not share with the host."""
+    shared = {
+        "network": config["NetworkMode"] == "host",
+        "pid": config["PidMode"] == "host",
+        "ipc": config["IpcMode"] == "host",
+        "uts": config["UTSMode"] == "host",
+        "cgroup": config["CgroupnsMode"] == "host",
+    }
+    kinds = ("mount", "uts", "ipc", "pid", "cgroup", "network")
+    user = ["user"] if config.get("UsernsMode", "") == "auto" else []
+    return user + [kind for kind in kinds if not shared.get(kind)]
+
+
+def open_shared(config: Config, load: Callable[[str], Container | None]) -> dict[str, str]:
+    """Paths of the namespaces to join, by kind: of descriptors that this process now holds, and
+    hands on to what it forks. Raises `Conflict` in Docker's words where there is none to join."""
+    found = {}
+    for kind, mode in (("pid", config["PidMode"]), ("ipc", config["IpcMode"])):
+        if mode.startswith(_CONTAINER):
+            container_id = mode.removeprefix(_CONTAINER)
+            found[kind] = _open(kind, container_id, load(container_id))
+    return found
+
+
+def _open(kind: str, container_id: str, other: Container | None) -> str:
+    before = f"can't join IPC of container {container_id}: " if kind == "ipc" else ""
+    if other is None:
+        raise Conflict(f"{before}No such container: {container_id}")
+    state = other.state()
+    if not state.running:
+        raise Conflict(f"{before}container {container_id} is not running")
+    if kind == "ipc" and other.host_config.get("IpcMode") != "shareable":
+        raise Conflict(
+            f"{before}non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        )
+    fd = os.open(f"/proc/{state.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    if start_time(state.pid) != state.start_time:
+        os.close(fd)
+        raise Conflict(f"{before}container {container_id} is not running")
+    return f"/proc/self/fd/{fd}"
