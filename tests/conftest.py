@@ -4,14 +4,17 @@ a test leaves behind."""
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +137,164 @@ def minidock(minidock_home: Minidock) -> Iterator[Minidock]:
             return
         time.sleep(0.1)
     pytest.fail(f"left on the host: {sorted(left)}")
+
+
+CAPABILITIES = [
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP"
+    " NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+]
+
+
+def base_config(rootfs: str) -> dict[str, Any]:
+    """A config.json that every OCI runtime runs; a test changes what it is about."""
+
+    def mount(destination: str, kind: str, *options: str) -> dict[str, Any]:
+        source = {"destination": destination, "type": kind, "source": kind}
+        return {**source, "options": list(options)}
+
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["true"],
+            "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "capabilities": {
+                kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
+            },
+            "noNewPrivileges": True,
+        },
+        "root": {"path": rootfs, "readonly": True},
+        "hostname": "bundle",
+        "mounts": [
+            mount("/proc", "proc"),
+            mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+            mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666",
+                  "mode=0620", "gid=5"),
+            mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
+            mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+            mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
+        ],
+        "linux": {
+            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],
+            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"],
+        },
+    }  # fmt: skip
+
+
+class Oci:
+    """An OCI runtime with a state root of its own. `words` start it: minidock's, or a foreign one
+    to compare with."""
+
+    def __init__(self, home: Path, rootfs: Path, words: Sequence[str] = ()) -> None:
+        entry = "from minidock.cli.oci import entry; entry()"
+        self.words = list(words) or [sys.executable, "-c", entry]
+        self.root = home / "state"
+        self.home = home
+        self.rootfs = rootfs
+        self._bundles = 0
+
+    @property
+    def argv(self) -> list[str]:
+        return [*self.words, "--root", str(self.root)]
+
+    def __call__(
+        self, *args: str, stdin: bytes = b"", timeout: float = 60, **kwargs: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """A command; exit code and output are the test's business. (Output goes to files: a
+        container that stays holds it open.)"""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            done = subprocess.run(
+                [*self.argv, *args],
+                input=stdin,
+                stdout=out,
+                stderr=err,
+                timeout=timeout,
+                check=False,
+                **kwargs,
+            )
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode("utf-8", "surrogateescape"))
+        return subprocess.CompletedProcess(done.args, done.returncode, *texts)
+
+    def ok(self, *args: str, **kwargs: Any) -> str:
+        """A command that must succeed; its standard output."""
+        done = self(*args, **kwargs)
+        assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def bundle(self, *args: str, change: Callable[[dict[str, Any]], object] | None = None) -> str:
+        """A bundle that runs `args`; `change` edits the document of its config.json."""
+        self._bundles += 1
+        directory = self.home / f"bundle{self._bundles}"
+        directory.mkdir()
+        config = base_config(str(self.rootfs))
+        config["linux"]["cgroupsPath"] = f"/minidock/t{os.getpid()}-{self._bundles}"
+        if args:
+            config["process"]["args"] = list(args)
+        if change:
+            change(config)
+        (directory / "config.json").write_text(json.dumps(config))
+        return str(directory)
+
+    def run(
+        self,
+        *args: str,
+        change: Callable[[dict[str, Any]], object] | None = None,
+        stdin: bytes = b"",
+    ) -> subprocess.CompletedProcess[str]:
+        """`run` of such a bundle, to its end."""
+        bundle = self.bundle(*args, change=change)
+        return self("run", "--bundle", bundle, f"run{self._bundles}", stdin=stdin)
+
+    def states(self) -> list[str]:
+        """The containers that there are."""
+        return sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
+
+
+@pytest.fixture(scope="session")
+def rootfs(tmp_path_factory: pytest.TempPathFactory, root_tarball: bytes) -> Path:
+    """The small root filesystem, unpacked; not to be written to."""
+    directory = tmp_path_factory.mktemp("rootfs")
+    with tarfile.open(fileobj=io.BytesIO(root_tarball)) as tar:
+        tar.extractall(directory, filter="tar")
+    return directory
+
+
+@pytest.fixture
+def oci(tmp_path: Path, rootfs: Path) -> Iterator[Oci]:
+    """minidock as an OCI runtime; afterwards nothing of its containers is left on the host."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes namespaces and mounts")
+    runtime = Oci(tmp_path, rootfs)
+    before = _cgroups()
+    yield runtime
+    for name in runtime.states():
+        runtime("delete", "--force", name)
+    left = {f"mount {line}" for line in _mounts() if str(tmp_path) in line}
+    left |= {path for path in _cgroups() - before if f"t{os.getpid()}-" in path}
+    assert not left, f"left on the host: {sorted(left)}"
+    assert runtime.states() == []
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/self/mountinfo").read_text().splitlines()
+
+
+def _cgroups() -> set[str]:
+    """Every cgroup directory below a `minidock` one."""
+    found: set[str] = set()
+    for line in _mounts():
+        fields, _, filesystem = line.partition(" - ")
+        if filesystem.startswith("cgroup"):
+            parent = Path(fields.split()[4]) / "minidock"
+            found |= {str(path) for path in parent.glob("*/")}
+    return found
 
 
 def traces_on_host(home: str) -> set[str]:
