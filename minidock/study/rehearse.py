@@ -16,6 +16,7 @@ See: runtime/launch.py, whose order this follows
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from posixpath import normpath
@@ -23,10 +24,18 @@ from posixpath import normpath
 from minidock.errors import StartFailed
 from minidock.isolation.reaper import NAME
 from minidock.isolation.user import LookUpUser, TakeNumbers
-from minidock.linux.flags import MountFlag
+from minidock.linux.flags import FilesystemType, Ioctl, MountFlag
 from minidock.linux.notation import UNKNOWN
 from minidock.linux.recording import RecordingKernel
-from minidock.runtime.launch import AWAIT_INTERMEDIATE, FORK_INIT, FORK_INTERMEDIATE, LET_GO, RUNS
+from minidock.runtime.launch import (
+    AWAIT_GRANT,
+    AWAIT_INTERMEDIATE,
+    FORK_INIT,
+    FORK_INTERMEDIATE,
+    GRANTED,
+    LET_GO,
+    RUNS,
+)
 from minidock.step import Context
 
 TYPE_CHECKING = False
@@ -85,6 +94,15 @@ def rehearse(
 
     go("main", plan.prepare)
     channel = kernel.new_descriptor(), kernel.new_descriptor()
+
+    def grant() -> None:
+        tell("intermediate")
+        remark("main", AWAIT_GRANT)
+        go("main", plan.grant)
+        remark("main", GRANTED)
+
+    ctx.await_grant = grant
+    ctx.intermediate = UNKNOWN
     remark("main", FORK_INTERMEDIATE)
     kernel.calls.append(kernel.told("fork"))
     tell("main")
@@ -219,9 +237,13 @@ class ImaginedKernel(RecordingKernel):
         return _PASSWD if path == "/etc/passwd" else b""
 
     def _stat(self, path: str) -> os.stat_result:
+        if not self._inside and path.startswith("/proc/"):
+            return os.stat(path)
         return self._about(path)
 
     def _fstat(self, fd: int) -> os.stat_result:
+        if not self._inside and self._files.get(fd, "").startswith("/proc/"):
+            return os.stat(self._files[fd])
         if fd < len(self._stdio):
             device = self._stdio[fd]
             return _status(stat.S_IFCHR | 0o666 if device else stat.S_IFIFO | 0o600, device)
@@ -230,6 +252,17 @@ class ImaginedKernel(RecordingKernel):
             return self._about(path)
         mode = stat.S_IFDIR | 0o755 if os.path.isdir(path) else stat.S_IFREG | 0o644
         return os.stat_result((mode, 0, 0, 1, 0, 0, UNKNOWN, 0, 0, 0))
+
+    def _fstatfs(self, fd: int) -> int:
+        _, kind = self._filesystem(self._files[fd])
+        return FilesystemType.PROC_SUPER_MAGIC if kind == "proc" else 0
+
+    def _ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes:
+        if request == Ioctl.NS_GET_NSTYPE:
+            with open(self._files[fd], "rb") as file:  # one that exists, and may be looked at
+                return fcntl.ioctl(file, request, argument)
+        answer: int | bytes = super().answer("ioctl", (fd, request, argument))
+        return answer
 
     def _mkdir(self, path: str, mode: int) -> int:
         if self._inside:
