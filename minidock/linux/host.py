@@ -24,6 +24,9 @@ class HostFacts(Record):
     capabilities: int  # bounding set of this process, as bits: the most it can hand on
     last_capability: int
     cgroups: CgroupFacts = CgroupFacts()
+    rights: int = (1 << 64) - 1  # effective set of this process
+    apparmor: str = ""  # which file below /proc/self/attr AppArmor reads, "" where it is not there
+    selinux: bool = False
 
 
 def read_facts() -> HostFacts:
@@ -32,11 +35,15 @@ def read_facts() -> HostFacts:
     major, minor = (int("".join(filter(str.isdigit, part))) for part in release.split(".")[:2])
     if (major, minor) < LEAST_KERNEL:
         raise StoreError(f"Linux {release} is too old: minidock needs 5.12 or newer")
+    status = _read("/proc/self/status")
     return HostFacts(
         kernel=(major, minor),
-        capabilities=int(_status_field("CapBnd"), 16),
+        capabilities=int(_field(status, "CapBnd"), 16),
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
         cgroups=read_cgroup_facts(),
+        rights=int(_field(status, "CapEff"), 16),
+        apparmor=_apparmor(),
+        selinux=os.path.exists("/sys/fs/selinux/enforce"),
     )
 
 
@@ -65,8 +72,18 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _status_field(name: str) -> str:
-    for line in _read("/proc/self/status").splitlines():
+def _apparmor() -> str:
+    try:
+        if not _read("/sys/module/apparmor/parameters/enabled").startswith("Y"):
+            return ""
+    except OSError:
+        return ""
+    # The old name is shared by all security modules, so it may belong to another one. Linux 5.8
+    return "apparmor/exec" if os.path.exists("/proc/self/attr/apparmor/exec") else "exec"
+
+
+def _field(status: str, name: str) -> str:
+    for line in status.splitlines():
         if line.startswith(name + ":"):
             return line.split(":", 1)[1].strip()
     raise StoreError(f"/proc/self/status has no {name}: is /proc mounted?")
