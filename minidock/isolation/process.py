@@ -130,6 +130,19 @@ class SetUmask(Step):
         kernel.umask(self.mask)
 
 
+class ForbidNewPrivileges(Step):
+    """From here on execve(2) gives nobody more rights: set-user-ID bits and file capabilities are
+    ignored, in this process and all its children."""
+
+    see: ClassVar[tuple[str, ...]] = ("PR_SET_NO_NEW_PRIVS(2const)", "prctl(2)")
+
+    def describe(self) -> str:
+        return "let no program that is executed have more rights than who executes it"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        kernel.prctl(Prctl.PR_SET_NO_NEW_PRIVS, 1)
+
+
 class DieWithMonitor(Step):
     """Ask for SIGKILL when the monitor, our parent, dies: nobody would hold the terminal, write
     the log, or learn how the process ended. (The kernel forgets this when a set-uid program is

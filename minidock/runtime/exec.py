@@ -10,13 +10,17 @@ See: setns(2), pidfd_open(2)
 from __future__ import annotations
 
 from minidock.isolation.cgroups.common import plan_join
+from minidock.isolation.idmap import BecomeRootInside, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.namespaces import CLONE_FLAGS, BecomeUndumpable, JoinNamespaces
+from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.process import EnterWorkingDirectory, Execute
+from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
 from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
+from minidock.runtime.validate import check_process
 from minidock.step import ContainerPlan
 
 TYPE_CHECKING = False
@@ -35,13 +39,22 @@ def plan_exec(
     manner: Manner = MONITORED,
 ) -> ContainerPlan:
     """Plan one more process in the running container `spec` whose init is the process `init`."""
+    check_process(spec, process)
     flags = CloneFlag(0)
     for namespace in spec.namespaces:
         flags |= CLONE_FLAGS[namespace.kind]
+    users = spec.has_namespace("user")
     return ContainerPlan(
         prepare=(),
-        enter=(*plan_join(spec, facts.cgroups), BecomeUndumpable(), JoinNamespaces(init, flags)),
-        attach=(),
+        enter=(
+            *plan_pipes(spec, process, stdio),
+            *plan_oom_score(process),
+            *plan_join(spec, facts.cgroups),
+            BecomeUndumpable(),
+            JoinNamespaces(init, flags),
+            *((BecomeRootInside(),) if users else ()),
+        ),
+        attach=plan_rlimits(process, from_outside=True) if users else (),
         isolate=(),
         confine=(
             NewSession(),
@@ -49,7 +62,7 @@ def plan_exec(
             NewSessionKeyring("exec"),
             plan_user(process),
             EnterWorkingDirectory(process.cwd, make=False),
-            *plan_surrender(process, facts, manner),
+            *plan_surrender(spec, process, facts, manner),
             Execute(process.args, process.env),
         ),
     )

@@ -33,17 +33,21 @@ from __future__ import annotations
 
 from minidock.isolation.cgroups.common import plan_cgroups
 from minidock.isolation.devices import plan_devices
+from minidock.isolation.idmap import plan_grant, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.mounts import SetPropagation, plan_mounts, plan_restrictions
-from minidock.isolation.namespaces import plan_identity, plan_unshare
+from minidock.isolation.namespaces import plan_enter, plan_identity, plan_open
+from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.overlay import plan_rootfs
 from minidock.isolation.pivot import PivotRoot
 from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
+from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.runtime.await_start import plan_await, plan_hold
 from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
+from minidock.runtime.validate import check_spec
 from minidock.step import ContainerPlan as ContainerPlan
 
 TYPE_CHECKING = False
@@ -65,12 +69,21 @@ def plan_container(
 ) -> ContainerPlan:
     """Plan the start of a container. `stdio` are the descriptors that become 0, 1 and 2 where the
     process has no terminal. Raises `StartFailed` for what this host cannot give."""
+    check_spec(spec, facts)
     cgroup = plan_cgroups(spec, facts.cgroups)
     process = spec.process
     return ContainerPlan(
         prepare=(*cgroup.prepare,),
-        enter=(*plan_hold(manner), *cgroup.join, *plan_unshare(spec)),
-        attach=(),
+        enter=(
+            *plan_hold(manner),
+            *plan_open(spec),
+            *plan_pipes(spec, process, stdio),
+            *plan_oom_score(process),
+            *cgroup.join,
+            *plan_enter(spec),
+        ),
+        grant=plan_grant(spec),
+        attach=plan_rlimits(process, from_outside=True) if spec.has_namespace("user") else (),
         isolate=(
             SetUmask(0),
             SetPropagation(),
@@ -88,7 +101,7 @@ def plan_container(
             plan_user(process),
             EnterWorkingDirectory(process.cwd),
             *plan_restrictions(spec),
-            *plan_surrender(process, facts, manner),
+            *plan_surrender(spec, process, facts, manner),
             *plan_await(process, manner),
             _plan_execute(spec),
         ),

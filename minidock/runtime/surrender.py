@@ -7,7 +7,17 @@ states it as invariants 4 to 7.
 from __future__ import annotations
 
 from minidock.isolation.capabilities import plan_capabilities
-from minidock.isolation.process import CloseDescriptors, DieWithMonitor, ResetSignals, SetUmask
+from minidock.isolation.lsm import plan_labels
+from minidock.isolation.personality import plan_personality
+from minidock.isolation.process import (
+    CloseDescriptors,
+    DieWithMonitor,
+    ForbidNewPrivileges,
+    ResetSignals,
+    SetUmask,
+)
+from minidock.isolation.rlimits import plan_rlimits
+from minidock.isolation.scheduling import plan_scheduling
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal, OwnStdio, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 
@@ -15,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
     from minidock.runtime.manner import Manner
-    from minidock.spec.runtime import Process
+    from minidock.spec.runtime import Process, Spec
     from minidock.step import Step
 
 
@@ -32,23 +42,34 @@ def plan_stdio(process: Process, stdio: tuple[int, int, int], *, console: bool) 
 def plan_user(process: Process) -> Step:
     """Who it will be: a name to look up in the container, or numbers as the spec gives them."""
     user = process.user
-    if user.username or not user.uid:
+    if user.username:
         return LookUpUser(user.username)
     return TakeNumbers(user.uid, user.gid, user.additional_gids)
 
 
-def plan_surrender(process: Process, facts: HostFacts, manner: Manner) -> tuple[Step, ...]:
-    """Give up rights, in the one order in which each step is still allowed."""
-    bounding, own = plan_capabilities(
-        process.capabilities, facts.capabilities, facts.last_capability
-    )
+def plan_surrender(
+    spec: Spec, process: Process, facts: HostFacts, manner: Manner
+) -> tuple[Step, ...]:
+    """Give up rights, in the one order in which each step is still allowed. `process` is a process
+    of the container `spec`."""
+    available = facts.capabilities
+    users = spec.has_namespace("user")
+    if users:
+        available = (2 << facts.last_capability) - 1  # all, over what belongs to the namespace
+    bounding, own = plan_capabilities(process.capabilities, available, facts.last_capability)
     return (
         OwnStdio(),
         SetUmask(process.user.umask),
+        *plan_labels(process, facts),
+        *plan_personality(spec),
+        *plan_scheduling(process),
+        ResetSignals(),
+        # Those of a container with users of its own were set by main, see rlimits.py.
+        *(() if users else plan_rlimits(process, from_outside=False)),
+        *((ForbidNewPrivileges(),) if process.no_new_privileges else ()),
         bounding,
         BecomeUser(),
-        own,
-        ResetSignals(),
+        *own,
         CloseDescriptors(manner.preserved),
         *((DieWithMonitor(),) if manner.monitored else ()),
     )
