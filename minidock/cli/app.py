@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from minidock.cli.command import ClientError
+from minidock.engine.output import write_all
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class App:
         self.monitor: _socket.socket | None = None  # spawned early; see engine/spawn.py
 
     def out(self, text: str) -> None:
-        """Write to standard output, now. Raises BrokenPipeError and other OSErrors."""
+        """Write to standard output, now. Raises `OutputClosed` and other `OSError`."""
         write_all(self.stdout, text.encode("utf-8", "surrogateescape"))
 
     def err(self, text: str) -> None:
@@ -89,12 +90,6 @@ class App:
                 if line is not None:
                     self.out(line + "\n")
         return code
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """write(2) until all is written."""
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def describe(error: MinidockError | OSError) -> str:

@@ -363,7 +363,7 @@ def _moment(args: Parsed, flag: str) -> str:
 
 def _print_log(app: App, batch: list[Entry], *, stamp: bool, details: bool) -> None:
     """Each line to the stream it came from, neighbours of the same stream together."""
-    from minidock.cli.app import write_all
+    from minidock.engine.output import write_all
 
     texts: list[str] = []
     current = ""

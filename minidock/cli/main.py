@@ -18,6 +18,7 @@ from minidock.cli.app import App, describe
 from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.cli.parse import Parsed, bad_usage, check_count, parse
 from minidock.cli.registry import GROUPS, NEED_MONITOR, find, load
+from minidock.engine.output import OutputClosed
 from minidock.errors import MinidockError, StartFailed
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         app.err(error.text)
         return error.exit_code
-    except BrokenPipeError:
+    except OutputClosed:
         return 141  # as a program that SIGPIPE ends
     except KeyboardInterrupt:
         return 130
@@ -110,7 +111,7 @@ def _run(app: App, command: Command, path: str, rest: list[str]) -> int:
     function: Callable[[Parsed, App], int] = load(command.run)
     try:
         return function(args, app)
-    except BrokenPipeError:
+    except OutputClosed:
         raise
     except (MinidockError, OSError) as error:
         return _failed(app, args, error)

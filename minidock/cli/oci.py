@@ -20,9 +20,9 @@ from __future__ import annotations
 import os
 import sys
 
-from minidock.cli.app import write_all
 from minidock.cli.command import Command, Flag, UsageError
 from minidock.cli.parse import Parsed, parse
+from minidock.engine.output import OutputClosed, write_all
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> int:
         write_all(2, error.text.encode("utf-8", "surrogateescape"))
         context.error(error.text.partition("\n")[0])
         return 1
-    except BrokenPipeError:
+    except OutputClosed:
         return 141
     except KeyboardInterrupt:
         return 130

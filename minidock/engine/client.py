@@ -16,6 +16,7 @@ import os
 import select
 
 from minidock.engine import frames
+from minidock.engine.output import write_all
 from minidock.engine.sockets import with_directory
 from minidock.linux import signals as signal
 from minidock.record import Record
@@ -62,8 +63,7 @@ class MonitorConnection:
         self._sock.sendall(frames.frame(kind, payload), _socket.MSG_NOSIGNAL)
 
     def order(self, text: bytes) -> None:
-        """Give a monitor its order. One that has died gets none, and `wait_started` says so; a
-        BrokenPipeError would be taken for one of our own standard output, and end us in silence."""
+        """Give a monitor its order. One that has died gets none, and `wait_started` says so."""
         try:
             self.send(frames.ORDER, text)
         except (BrokenPipeError, ConnectionResetError):
@@ -194,7 +194,7 @@ class Attachment:
             return Outcome("lost", 255)
         for kind, payload in batch:
             if kind in self._outputs:
-                _write(self._outputs[kind], payload)
+                write_all(self._outputs[kind], payload)
             elif kind == frames.EXITED:
                 return Outcome("exited", payload[0])
         return None
@@ -270,12 +270,3 @@ class Attachment:
                 payload = size.lines.to_bytes(2, "big") + size.columns.to_bytes(2, "big")
                 self._say(frames.RESIZE, payload)
             return
-
-
-def _write(fd: int, data: bytes) -> None:
-    """All of it. Raises `BrokenPipeError` when the reader is gone."""
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:  # our own stdout was given to us non-blocking
-            select.select([], [fd], [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 
 def test_detached_with_a_terminal_needs_none_itself(minidock) -> None:
     """`run -dit` is typed into cron jobs and CI scripts, which have no terminal."""
@@ -38,3 +40,21 @@ def test_the_state_is_closed_to_other_users(minidock, root_tarball, tmp_path) ->
     fresh.ok("import", "-", "busybox", stdin=root_tarball)
     assert fresh.root.stat().st_mode & 0o777 == 0o700
     assert {p.stat().st_mode & 0o777 for p in fresh.root.iterdir()} == {0o700}
+
+
+def test_an_output_that_takes_nothing_is_named(minidock) -> None:
+    """ "No space left on device" alone would be taken for the containers' disk."""
+    for words, code in ((("run", "--rm", "busybox", "echo"), 125), (("ps",), 1)):
+        with open("/dev/full", "wb") as full:
+            process = minidock.popen(*words, stdout=full, stderr=subprocess.PIPE)
+            _, said = process.communicate(timeout=30)
+        first = said.decode().split("\n")[0]
+        assert first == "minidock: write /dev/stdout: No space left on device"
+        assert process.returncode == code
+
+
+def test_a_reader_that_has_gone_is_no_error(minidock) -> None:
+    for words in (("run", "--rm", "busybox", "ls", "-R", "/"), ("ps",)):
+        process = minidock.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(30)) == (b"", 141)

@@ -273,7 +273,10 @@ def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "wb") as full:
         line = [sys.executable, "-m", "minidock", "--version"]
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr) == (1, b"minidock: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"minidock: write /dev/stdout: No space left on device\n",
+    )
 
 
 def test_closed_standard_descriptors_are_never_reused() -> None:

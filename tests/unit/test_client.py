@@ -8,7 +8,6 @@ from minidock.engine.client import MonitorConnection
 
 
 def test_a_monitor_that_died_before_its_order_is_said_to_have() -> None:
-    """A BrokenPipeError would be taken for one of standard output, and end us in silence."""
     ours, theirs = socket.socketpair()
     theirs.close()
     connection = MonitorConnection(ours)
