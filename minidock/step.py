@@ -25,6 +25,7 @@ class Context:
         root: descriptor (O_PATH) of the container's root filesystem, -1 before it is mounted.
         intermediate, init: PIDs of those processes as the host sees them, 0 before they exist.
         namespaces: descriptors of the namespaces to join, by kind.
+        trees: descriptors of mounts taken on the host, by number; see isolation/idmapped.py.
         uid, gid, groups, home: who the process will be; see isolation/user.py.
         start_fifo: descriptor of the fifo at which init waits for `start`, -1 without one.
         send_terminal: gives the master side of the container's terminal to who will hold it.
@@ -35,6 +36,7 @@ class Context:
 
     def __init__(self) -> None:
         self.root = -1
+        self.trees: dict[int, int] = {}
         self.intermediate = 0
         self.init = 0
         self.namespaces: dict[str, int] = {}

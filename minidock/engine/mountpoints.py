@@ -68,8 +68,8 @@ def _make(home: str, lowerdirs: Sequence[str]) -> None:
 
 def _fill(temporary: str, lowerdirs: Sequence[str]) -> None:
     """In a child: mount in a namespace of our own, then make what is not there."""
-    from minidock.isolation.mounts import SetPropagation
     from minidock.isolation.overlay import plan_overlay
+    from minidock.isolation.rootfs import SetPropagation
     from minidock.linux.flags import CloneFlag
     from minidock.linux.inroot import make_directory, make_file
     from minidock.linux.kernel import LinuxKernel

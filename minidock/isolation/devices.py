@@ -1,18 +1,28 @@
 """/dev: the few devices every program may expect.
 
 A container gets no device of the machine, only the kernel's own: null, zero, full, the random
-sources, and `tty`, which stands for whatever terminal a process has. They are made in an empty
-tmpfs by mknod(2), one by one. That the container cannot simply make more of them, such as the
-host's disk, is the business of the cgroup's device list (isolation/cgroups).
+sources, and `tty`, which stands for whatever terminal a process has; the specification wants these
+in every container, and others by name. They are made by mknod(2), one by one, as a rule in an empty
+tmpfs. That the container cannot simply make more of them, such as the host's disk, is the business
+of the cgroup's device list (isolation/cgroups).
 
-See: mknod(2), null(4), random(4), tty(4), pts(4)
+In a user namespace nobody may make device nodes, so there the host's own are shown, each a bind
+mount of one file. What is shown is looked at first: it has to be the device that was asked for.
+
+A /dev that is bound from elsewhere is taken as it is.
+
+See: mknod(2), null(4), random(4), tty(4), pts(4),
+https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#default-devices
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from posixpath import normpath
 
+from minidock.errors import StartFailed
+from minidock.isolation.detached import attach, clone_tree
 from minidock.linux.inroot import make_directory
 from minidock.spec.runtime import Device
 from minidock.step import Step
@@ -26,18 +36,17 @@ if TYPE_CHECKING:
     from minidock.step import Context
 
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+_BINDS = frozenset(("bind", "rbind"))
 
-# What a runtime supplies in any case. config-linux.md, Default Devices
-EXPECTED = tuple(
-    Device(f"/dev/{name}", "c", major, minor)
-    for name, major, minor in (
-        ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9),
-        ("tty", 5, 0),
-    )
-)  # fmt: skip
-
+DEFAULT_DEVICES = (
+    Device("/dev/null", "c", 1, 3),
+    Device("/dev/zero", "c", 1, 5),
+    Device("/dev/full", "c", 1, 7),
+    Device("/dev/random", "c", 1, 8),
+    Device("/dev/urandom", "c", 1, 9),
+    Device("/dev/tty", "c", 5, 0),
+)
 LINKS = (
-    ("pts/ptmx", "ptmx"),
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
     ("/proc/self/fd/1", "stdout"),
@@ -60,13 +69,77 @@ class MakeDevices(Step):
             parent, _, name = device.path.rpartition("/")
             directory = make_directory(kernel, ctx.root, parent or "/")
             try:
-                mode = _KINDS[device.kind] | device.mode
-                number = os.makedev(device.major, device.minor)
-                kernel.mknodat(directory, name, mode, number)
-                if device.uid or device.gid:
-                    kernel.fchownat(directory, name, device.uid, device.gid)
+                _make_node(kernel, directory, name, device)
             finally:
                 kernel.close(directory)
+
+
+def _make_node(kernel: Kernel, directory: int, name: str, device: Device) -> None:
+    number = os.makedev(device.major, device.minor)
+    try:
+        kernel.mknodat(directory, name, _KINDS[device.kind] | device.mode, number)
+    except FileExistsError:
+        there = kernel.openat(directory, name, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            check_device(kernel, there, device)
+        finally:
+            kernel.close(there)
+        return
+    if device.uid or device.gid:
+        kernel.fchownat(directory, name, device.uid, device.gid)
+
+
+def check_device(kernel: Kernel, fd: int, device: Device) -> None:
+    """Raise `StartFailed` if `fd` is open on anything but this device."""
+    about = kernel.fstat(fd)
+    same_kind = stat.S_IFMT(about.st_mode) == _KINDS[device.kind]
+    if same_kind and (device.kind == "p" or about.st_rdev == _number(device)):
+        return
+    raise StartFailed(
+        f"{device.path} is there already and is not the device {device.major}:{device.minor}"
+    )
+
+
+def _number(device: Device) -> int:
+    return os.makedev(device.major, device.minor)
+
+
+class BindDevice(Step):
+    """Show one device node of the host's; for a container in a user namespace."""
+
+    device: Device
+    see: ClassVar[tuple[str, ...]] = ("mknod(2)", "user_namespaces(7)", "open_tree(2)")
+
+    def describe(self) -> str:
+        return f"show the host's {self.device.path}: in a user namespace none can be made"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        parent, _, name = self.device.path.rpartition("/")
+        node = clone_tree(kernel, self.device.path, recursive=False)
+        try:
+            check_device(kernel, node, self.device)
+            directory = make_directory(kernel, ctx.root, parent or "/")
+            try:
+                target = _place_for_node(kernel, directory, name)
+                attach(kernel, node, target)
+                kernel.close(target)
+            finally:
+                kernel.close(directory)
+        finally:
+            kernel.close(node)
+
+
+def _place_for_node(kernel: Kernel, directory: int, name: str) -> int:
+    """An O_PATH descriptor of a file that is no link, made where it is missing."""
+    try:
+        kernel.close(kernel.openat(directory, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        pass
+    place = kernel.openat(directory, name, os.O_PATH | os.O_NOFOLLOW)
+    if stat.S_ISLNK(kernel.fstat(place).st_mode):
+        kernel.close(place)
+        raise StartFailed(f"{name} in /dev is a symbolic link: refusing to mount a device on it")
+    return place
 
 
 class LinkDevices(Step):
@@ -81,16 +154,34 @@ class LinkDevices(Step):
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         directory = make_directory(kernel, ctx.root, "/dev")
         try:
+            try:
+                kernel.symlinkat("pts/ptmx", directory, "ptmx")
+            except FileExistsError:  # perhaps the host's: that of another instance of devpts
+                kernel.unlinkat(directory, "ptmx")
+                kernel.symlinkat("pts/ptmx", directory, "ptmx")
             for target, name in self.links:
-                kernel.symlinkat(target, directory, name)
+                try:
+                    kernel.symlinkat(target, directory, name)
+                except FileExistsError:
+                    continue
         finally:
             kernel.close(directory)
 
 
 def plan_devices(spec: Spec) -> list[Step]:
-    """Nodes and links, where the spec mounts a /dev of the container's own."""
-    if not any(mount.destination == "/dev" for mount in spec.mounts):
-        return []
-    given = {device.path for device in spec.devices}
-    missing = tuple(device for device in EXPECTED if device.path not in given)
-    return [MakeDevices((*missing, *spec.devices)), LinkDevices()]
+    """Nodes and links, unless /dev is bound from elsewhere."""
+    for mount in spec.mounts:
+        is_bind = mount.kind == "bind" or not _BINDS.isdisjoint(mount.options)
+        if is_bind and normpath(mount.destination) == "/dev":
+            return []
+    named = {normpath(device.path) for device in spec.devices}
+    missing = (device for device in DEFAULT_DEVICES if device.path not in named)
+    devices = (*spec.devices, *missing)
+    if not spec.has_namespace("user"):
+        return [MakeDevices(devices), LinkDevices()]
+    fifos = tuple(device for device in devices if device.kind == "p")
+    return [
+        *(BindDevice(device) for device in devices if device.kind != "p"),
+        *([MakeDevices(fifos)] if fifos else []),
+        LinkDevices(),
+    ]

@@ -1,123 +1,111 @@
-"""Mounts: the tree of files that a container sees.
+"""Mounts: the tree of files that a container sees, below its root.
 
-A mount namespace begins as a copy of its parent's mounts, and they may stay connected: what one
-side mounts, the other sees (shared subtrees). So the first thing a container does is to cut that
-connection in the outward direction. Then its own tree is put together below one directory: the root
-filesystem, and on top of it the kernel's own filesystems, each with the least rights it works with.
-`nodev` where no device node has business, `nosuid` where no program gains rights, `noexec` where
-none should run.
+On the root filesystem lie the kernel's own filesystems, each with the least rights it works with
+(`nodev` where no device node has business, `nosuid` where no program gains rights, `noexec` where
+none should run), and files and directories of the host.
 
-Some files in /proc and /sys speak about the machine, not the container, and have no namespace. They
-are *masked* (something empty is mounted over them) or made read-only (mounted over themselves).
+There are two ways to mount. mount(2) makes a filesystem, sets its options and attaches it, all in
+one call; what it cannot do is one thing more before anybody sees the result. The newer calls take
+it apart: fsopen(2) and fsmount(2) give a descriptor of a mount attached nowhere, open_tree(2) one
+of a copy of the host's, and only move_mount(2) attaches it. In between it can be changed: made
+read-only with all that is mounted below it, connected, filled. So at its place it appears complete;
+and since no path is resolved twice, nobody can bring another file into that place meanwhile.
 
-See: mount(2), mount_namespaces(7), proc(5), mount_setattr(2)
+What the words in `options` mean: mount_options.py. Where a mount may go: mount_target.py. What is
+hidden or made read-only afterwards: restrictions.py. Mounts whose owners are shifted, or that only
+the host's root may reach: idmapped.py.
+
+See: mount(2), fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2)
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
-from minidock.errors import StartFailed
-from minidock.isolation.cgroups.common import cgroup_mounts
-from minidock.linux.flags import AtFlag, MountAttr, MountFlag, MoveMountFlag
-from minidock.linux.inroot import make_directory, make_file
+from minidock.errors import BadJSON, StartFailed
+from minidock.isolation.copy_up import copy_up
+from minidock.isolation.detached import attach, change_tree, clone_tree
+from minidock.isolation.mount_options import NO_CHANGE, NO_FLAGS, Change, parse_options
+from minidock.isolation.mount_target import (
+    check_destination,
+    kind_of_bind,
+    open_existing,
+    open_target,
+)
+from minidock.isolation.restrictions import RemountReadonly
+from minidock.linux.flags import FsconfigCommand, FsmountFlag, FsopenFlag, MountFlag
 from minidock.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from minidock.isolation.mount_options import MountOptions
     from minidock.linux.cgroupfs import CgroupFacts
     from minidock.linux.kernel import Kernel
     from minidock.spec.runtime import Mount as SpecMount
     from minidock.spec.runtime import Spec
     from minidock.step import Context
 
-AT_FDCWD = -100
-
-_MOUNT_OPTIONS = {
-    "ro": MountFlag.MS_RDONLY,
-    "nosuid": MountFlag.MS_NOSUID,
-    "nodev": MountFlag.MS_NODEV,
-    "noexec": MountFlag.MS_NOEXEC,
-    "sync": MountFlag.MS_SYNCHRONOUS,
-    "dirsync": MountFlag.MS_DIRSYNC,
-    "noatime": MountFlag.MS_NOATIME,
-    "nodiratime": MountFlag.MS_NODIRATIME,
-    "relatime": MountFlag.MS_RELATIME,
-    "strictatime": MountFlag.MS_STRICTATIME,
-}
-_NO_FLAG = {"rw", "suid", "dev", "exec", "defaults", "async", "atime", "private", "rprivate"}
-_BIND_ATTRIBUTES = {
-    "ro": MountAttr.MOUNT_ATTR_RDONLY,
-    "nosuid": MountAttr.MOUNT_ATTR_NOSUID,
-    "nodev": MountAttr.MOUNT_ATTR_NODEV,
-    "noexec": MountAttr.MOUNT_ATTR_NOEXEC,
-}
+_NOT_FOUND = 127  # the exit code that Docker gives when a message says "no such file or directory"
+# Options of a filesystem that mount(2) takes as flags, as fsconfig(2) names them.
+_FILESYSTEM_WORDS = (
+    (MountFlag.MS_RDONLY, "ro"),
+    (MountFlag.MS_SYNCHRONOUS, "sync"),
+    (MountFlag.MS_DIRSYNC, "dirsync"),
+    (MountFlag.MS_MANDLOCK, "mand"),
+    (MountFlag.MS_LAZYTIME, "lazytime"),
+)
+_PASSED_ON = MountFlag.MS_SHARED | MountFlag.MS_UNBINDABLE  # what a new mount is not anyway
 
 
-class SetPropagation(Step):
-    """Stop mounts made here from appearing on the host."""
-
-    see: ClassVar[tuple[str, ...]] = ("mount_namespaces(7)", "mount(2)")
-
-    def describe(self) -> str:
-        return "let no mount made from here on reach the host (what the host unmounts still goes)"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        # slave, not private: when the host unmounts a disk, our copy of that mount must go too,
-        # or the disk stays busy for as long as the container lives. mount_namespaces(7)
-        kernel.mount(None, "/", None, MountFlag.MS_REC | MountFlag.MS_SLAVE, None)
-
-
-class BindRootfs(Step):
-    """Make the root filesystem's directory a mount point, which pivot_root(2) asks for."""
-
-    path: str
-    see: ClassVar[tuple[str, ...]] = ("mount(2)", "pivot_root(2)")
-
-    def describe(self) -> str:
-        return f"mount {self.path} onto itself, since only a mount can become the root"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        kernel.mount(self.path, self.path, None, MountFlag.MS_BIND | MountFlag.MS_REC, None)
-
-
-class OpenRootfs(Step):
-    """Hold the new root by a descriptor; every path below it is resolved from there."""
-
-    path: str
-    see: ClassVar[tuple[str, ...]] = ("openat2(2)",)
-
-    def describe(self) -> str:
-        return f"hold {self.path} open: paths below are resolved as if it already were the root"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        ctx.root = kernel.open(self.path, os.O_PATH | os.O_DIRECTORY)
-
-
-class Mount(Step):
-    """Mount one of the kernel's filesystems below the new root."""
+class MountStep(Step):
+    """What all mounts have in common: they come from somewhere, go somewhere, and may fail."""
 
     source: str
     destination: str
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        try:
+            self.mount(kernel, ctx)
+        except OSError as error:
+            raise mount_failed(self.source, self.destination, error) from error
+
+    def mount(self, kernel: Kernel, ctx: Context) -> None:
+        raise NotImplementedError(type(self).__name__)
+
+
+def mount_failed(source: str, destination: str, error: OSError) -> StartFailed:
+    """The error, in the words of runc."""
+    why = os.strerror(error.errno or 0).lower()
+    if error.errno == errno.ENOENT and error.filename == source:
+        why = f"stat {source}: {why}"
+    code = _NOT_FOUND if error.errno in (errno.ENOENT, errno.ENOTDIR) else 128
+    message = f'error mounting "{source}" to rootfs at "{destination}": {why}'
+    return StartFailed(message, exit_code=code)
+
+
+class Mount(MountStep):
+    """Mount one of the kernel's filesystems below the new root."""
+
     kind: str
-    flags: MountFlag
+    flags: MountFlag = NO_FLAGS
     data: str = ""
     see: ClassVar[tuple[str, ...]] = ("mount(2)",)
 
     def describe(self) -> str:
         if self.flags & MountFlag.MS_REMOUNT:
-            return f"make the mount at {self.destination} read-only, now that it is complete"
+            return f"change the options of the mount at {self.destination}"
         return f"mount {_ARTICLE.get(self.kind, self.kind)} at {self.destination}"
 
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        target = make_directory(kernel, ctx.root, self.destination)
+    def mount(self, kernel: Kernel, ctx: Context) -> None:
+        target, data = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.data)
         try:
             # Through the descriptor: the name could lead elsewhere by now, the descriptor cannot.
             path = f"/proc/self/fd/{target}"
-            kernel.mount(self.source, path, self.kind or None, self.flags, self.data or None)
+            kernel.mount(self.source, path, self.kind or None, self.flags, data or None)
         finally:
             kernel.close(target)
 
@@ -133,146 +121,203 @@ _ARTICLE = {
 }
 
 
-class BindMount(Step):
+def open_with_mode(
+    kernel: Kernel, root: int, destination: str, kind: str, data: str
+) -> tuple[int, str]:
+    """Open the place, and complete the data: a tmpfs has the mode of the directory it covers, if
+    that is there and no other mode is asked for; so /tmp stays everybody's, and /root root's."""
+    if kind == "tmpfs" and not any(word.startswith("mode=") for word in data.split(",")):
+        there = open_existing(kernel, root, destination)
+        if there is not None:
+            mode = f"mode={stat.S_IMODE(kernel.fstat(there).st_mode):04o}"
+            kernel.close(there)
+            data = f"{mode},{data}" if data else mode
+    return open_target(kernel, root, destination, kind), data
+
+
+class MountPrepared(MountStep):
+    """Make a filesystem, change it while nobody sees it, and attach it."""
+
+    kind: str
+    flags: MountFlag = NO_FLAGS
+    attributes: Change = NO_CHANGE
+    recursively: Change = NO_CHANGE
+    propagation: tuple[MountFlag, ...] = ()
+    copy_up: bool = False
+    data: str = ""
+    see: ClassVar[tuple[str, ...]] = ("fsopen(2)", "fsconfig(2)", "fsmount(2)", "move_mount(2)")
+
+    def describe(self) -> str:
+        what = _ARTICLE.get(self.kind, self.kind)
+        how = ", filled with what was there" if self.copy_up else ""
+        return f"mount {what} at {self.destination}{how}"
+
+    def mount(self, kernel: Kernel, ctx: Context) -> None:
+        target, data = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.data)
+        try:
+            tree = self._make(kernel, data)
+            try:
+                change_tree(kernel, tree, NO_CHANGE, self.recursively, self.propagation)
+                if self.copy_up:
+                    copy_up(kernel, target, tree)
+                attach(kernel, tree, target)
+            finally:
+                kernel.close(tree)
+        finally:
+            kernel.close(target)
+
+    def _make(self, kernel: Kernel, data: str) -> int:
+        context = kernel.fsopen(self.kind, FsopenFlag.FSOPEN_CLOEXEC)
+        try:
+            words = [word for flag, word in _FILESYSTEM_WORDS if self.flags & flag]
+            for word in (f"source={self.source}", *words, *filter(None, data.split(","))):
+                key, equals, value = word.partition("=")
+                if equals:
+                    kernel.fsconfig(context, FsconfigCommand.FSCONFIG_SET_STRING, key, value, 0)
+                else:
+                    kernel.fsconfig(context, FsconfigCommand.FSCONFIG_SET_FLAG, key, None, 0)
+            kernel.fsconfig(context, FsconfigCommand.FSCONFIG_CMD_CREATE, None, None, 0)
+            return kernel.fsmount(context, FsmountFlag.FSMOUNT_CLOEXEC, self.attributes.attr_set)
+        finally:
+            kernel.close(context)
+
+
+class BindMount(MountStep):
     """Show a file or directory of the host at a path of the container."""
 
-    source: str
-    destination: str
-    attributes: MountAttr = MountAttr(0)
+    attributes: Change = NO_CHANGE
+    recursively: Change = NO_CHANGE
+    propagation: tuple[MountFlag, ...] = ()
     recursive: bool = False
     see: ClassVar[tuple[str, ...]] = ("open_tree(2)", "move_mount(2)", "mount_setattr(2)")
 
     def describe(self) -> str:
         return f"show the host's {self.source} at {self.destination}"
 
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        deep = AtFlag.AT_RECURSIVE if self.recursive else AtFlag(0)
-        tree = kernel.open_tree(
-            AT_FDCWD, self.source, AtFlag.OPEN_TREE_CLONE | AtFlag.OPEN_TREE_CLOEXEC | deep
-        )
+    def mount(self, kernel: Kernel, ctx: Context) -> None:
+        tree = clone_tree(kernel, self.source, recursive=self.recursive)
         try:
-            if self.attributes:
-                kernel.mount_setattr(tree, "", AtFlag.AT_EMPTY_PATH | deep, self.attributes)
-            is_directory = stat.S_ISDIR(kernel.fstat(tree).st_mode)
-            make = make_directory if is_directory else make_file
-            target = make(kernel, ctx.root, self.destination)
-            try:
-                both = MoveMountFlag.MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlag.MOVE_MOUNT_T_EMPTY_PATH
-                kernel.move_mount(tree, "", target, "", both)
-            finally:
-                kernel.close(target)
+            change_tree(kernel, tree, self.attributes, self.recursively, self.propagation)
+            attach_tree(kernel, ctx.root, tree, self.destination)
         finally:
             kernel.close(tree)
 
 
-class MaskPath(Step):
-    """Hide a file behind /dev/null, or a directory behind an empty read-only one."""
-
-    path: str
-    see: ClassVar[tuple[str, ...]] = ("mount(2)", "proc(5)")
-
-    def describe(self) -> str:
-        return f"hide {self.path}: it speaks about the host"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        try:
-            is_directory = stat.S_ISDIR(kernel.stat(self.path).st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return  # a kernel without it has nothing to hide
-        if is_directory:
-            kernel.mount(
-                "tmpfs", self.path, "tmpfs", MountFlag.MS_RDONLY, "nr_blocks=1,nr_inodes=1"
-            )
-            return
-        null = kernel.stat("/dev/null")
-        if not stat.S_ISCHR(null.st_mode) or null.st_rdev != os.makedev(1, 3):
-            raise StartFailed("/dev/null is not the null device: refusing to mask with it")
-        kernel.mount("/dev/null", self.path, None, MountFlag.MS_BIND, None)
+def attach_tree(kernel: Kernel, root: int, tree: int, destination: str) -> None:
+    """Mount `tree` at its place, made as a file or a directory, as the tree is one."""
+    is_directory = stat.S_ISDIR(kernel.fstat(tree).st_mode)
+    kind = kind_of_bind(kernel, tree, destination)
+    target = open_target(kernel, root, destination, kind, is_directory=is_directory)
+    try:
+        attach(kernel, tree, target)
+    finally:
+        kernel.close(target)
 
 
-class ReadonlyPath(Step):
-    """Mount a path onto itself and make that mount read-only."""
-
-    path: str
-    see: ClassVar[tuple[str, ...]] = ("mount(2)",)
-
-    def describe(self) -> str:
-        return f"make {self.path} read-only: writing there would change the host"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        try:
-            kernel.mount(self.path, self.path, None, MountFlag.MS_BIND | MountFlag.MS_REC, None)
-        except FileNotFoundError:
-            return
-        # The flags of /proc are repeated: a remount sets all of them anew.
-        flags = (
-            MountFlag.MS_BIND
-            | MountFlag.MS_REMOUNT
-            | MountFlag.MS_RDONLY
-            | MountFlag.MS_NOSUID
-            | MountFlag.MS_NODEV
-            | MountFlag.MS_NOEXEC
-        )
-        kernel.mount(None, self.path, None, flags, None)
+# ── planning ──
 
 
-class RemountRootReadonly(Step):
-    """`--read-only`: the last mount change, since the ones before may have made mount points."""
+class MountsPlan:
+    """Steps for three moments of a start."""
 
-    see: ClassVar[tuple[str, ...]] = ("mount(2)",)
-
-    def describe(self) -> str:
-        return "make the whole root filesystem read-only"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        flags = MountFlag.MS_BIND | MountFlag.MS_REMOUNT | MountFlag.MS_RDONLY
-        kernel.mount(None, "/", None, flags, None)
+    def __init__(self) -> None:
+        self.sources: list[Step] = []  # still on the host, before its namespaces are left
+        self.mounts: list[Step] = []  # below the new root, before it is the root
+        self.readonly: list[Step] = []  # in the container, when nothing more is made in them
 
 
-def plan_mounts(spec: Spec, cgroups: CgroupFacts) -> list[Step]:
+def plan_mounts(spec: Spec, cgroups: CgroupFacts) -> MountsPlan:
     """Everything below the root, in the spec's order: what is mounted later may lie on earlier.
 
-    The one mount of type "cgroup" stands for what this host's kind of cgroups needs.
+    Raises `BadJSON` for what cannot be meant.
     """
-    steps: list[Step] = []
-    for mount in spec.mounts:
+    plan = MountsPlan()
+    if not spec.makes_namespace("mount"):
+        _refuse_without_namespace(spec)
+        return plan
+    for number, mount in enumerate(spec.mounts):
+        where = f"config.json: mounts[{number}]"
+        if number == 0 and mount.destination == "/" and mount.kind == "overlay":
+            continue  # the root itself, see rootfs.py
         if mount.kind == "cgroup":
-            steps += [
-                Mount(source, target, kind, MountFlag(flags), data)
-                for source, target, kind, flags, data in cgroup_mounts(cgroups)
-            ]
-        elif mount.destination != "/":
-            steps.append(_plan_mount(mount))
-    return steps
+            from minidock.isolation.cgroup_mounts import plan_cgroup_mount
+
+            plan_cgroup_mount(plan, spec, mount, cgroups)
+        else:
+            _plan_mount(plan, spec, mount, where)
+    return plan
 
 
-def _plan_mount(mount: SpecMount) -> Step:
-    if mount.kind == "bind" or {"bind", "rbind"} & set(mount.options):
-        attributes = MountAttr(0)
-        for option in mount.options:
-            attributes |= _BIND_ATTRIBUTES.get(option, MountAttr(0))
-        return BindMount(
-            mount.source, mount.destination, attributes, recursive="rbind" in mount.options
-        )
-    flags, data = parse_options(mount.options)
-    return Mount(mount.source or mount.kind, mount.destination, mount.kind, flags, data)
-
-
-def parse_options(options: tuple[str, ...]) -> tuple[MountFlag, str]:
-    """Split fstab-like options into mount(2)'s flags and the data the filesystem itself reads."""
-    flags, data = MountFlag(0), []
-    for option in options:
-        if option in _MOUNT_OPTIONS:
-            flags |= _MOUNT_OPTIONS[option]
-        elif option not in _NO_FLAG:
-            data.append(option)
-    return flags, ",".join(data)
-
-
-def plan_restrictions(spec: Spec) -> list[Step]:
-    """Masked and read-only paths, and last of all a read-only root."""
-    steps: list[Step] = [MaskPath(path) for path in spec.masked_paths]
-    steps += [ReadonlyPath(path) for path in spec.readonly_paths]
+def _refuse_without_namespace(spec: Spec) -> None:
+    """The specification allows a container in the host's mount namespace, or in that of another
+    container. runc 1.1 mounts there, for all to see, and pivots the root away under the others."""
+    if spec.masked_paths or spec.readonly_paths:
+        raise BadJSON("config.json: unable to restrict sys entries without a private MNT namespace")
+    if spec.mounts:
+        raise BadJSON("config.json: mounts: without a new mount namespace they are others', too")
     if spec.root_readonly:
-        steps.append(RemountRootReadonly())
-    return steps
+        raise BadJSON("config.json: root.readonly needs a new mount namespace")
+
+
+def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> None:
+    options = parse_options(mount.options)
+    is_bind = mount.kind == "bind" or bool(options.flags & MountFlag.MS_BIND)
+    problem = check_destination(mount.destination, "bind" if is_bind else mount.kind)
+    if problem:
+        raise BadJSON(f"{where}: {problem}")
+    if is_bind and options.data:
+        words = ",".join(options.data)
+        raise BadJSON(
+            f"{where}.options: bind mounts cannot have any filesystem-specific options: {words}"
+        )
+    if options.copy_up and (is_bind or mount.kind != "tmpfs"):
+        raise BadJSON(f"{where}.options: tmpcopyup is for a tmpfs only")
+    mapped = bool(options.idmap or mount.uid_mappings or mount.gid_mappings)
+    if mapped and not is_bind:
+        raise BadJSON(f"{where}: id-mapped mounts are only supported for bind-mounts")
+    if mapped or (is_bind and spec.has_namespace("user")):
+        from minidock.isolation.idmapped import plan_from_host
+
+        source, attach = plan_from_host(spec, mount, options, len(plan.sources), where)
+        plan.sources.append(source)
+        plan.mounts.append(attach)
+    elif is_bind:
+        plan.mounts.append(
+            BindMount(
+                mount.source,
+                mount.destination,
+                options.change,
+                options.recursively,
+                options.propagation,
+                recursive=bool(options.flags & MountFlag.MS_REC),
+            )
+        )
+    else:
+        _plan_filesystem(plan, mount, options)
+
+
+def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions) -> None:
+    flags, data = options.flags, ",".join(options.data)
+    source = mount.source or mount.kind
+    is_late = mount.kind == "tmpfs" or mount.destination == "/dev"
+    if flags & MountFlag.MS_RDONLY and is_late and not flags & MountFlag.MS_REMOUNT:
+        # What lies on it has to be made first: device nodes, other mounts' places.
+        plan.readonly.append(RemountReadonly(mount.destination))
+        flags = MountFlag(flags & ~MountFlag.MS_RDONLY)
+    connected = tuple(flag for flag in options.propagation if flag & _PASSED_ON)
+    if not (connected or options.recursively or options.copy_up):
+        plan.mounts.append(Mount(source, mount.destination, mount.kind, flags, data))
+        return
+    plan.mounts.append(
+        MountPrepared(
+            source,
+            mount.destination,
+            mount.kind,
+            flags,
+            options.but(flags=flags).change,
+            options.recursively,
+            options.propagation,
+            options.copy_up,
+            data,
+        )
+    )

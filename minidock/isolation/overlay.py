@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 
-from minidock.isolation.mounts import BindRootfs, OpenRootfs, parse_options
+from minidock.errors import BadJSON
+from minidock.isolation.mount_options import parse_options
 from minidock.linux.flags import MountFlag
 from minidock.spec.overlay import escape, split_layers, unescape
 from minidock.step import Step
@@ -85,20 +86,20 @@ def plan_overlay(
     return step
 
 
-def plan_rootfs(spec: Spec) -> list[Step]:
-    """The root filesystem: an overlay where the spec mounts one at "/", else a plain directory."""
-    roots = [mount for mount in spec.mounts if mount.destination == "/"]
-    if not roots:
-        return [BindRootfs(spec.root_path), OpenRootfs(spec.root_path)]
-    named = {key: value for key, _, value in (o.partition("=") for o in roots[0].options)}
-    others = tuple(o for o in roots[0].options if o.partition("=")[0] not in _DIRECTORIES)
-    flags, extra = parse_options(others)
-    step = plan_overlay(
+def plan_root_overlay(spec: Spec) -> MountOverlay | None:
+    """The root filesystem as the spec's first mount describes it; None where it has none at "/"."""
+    if not spec.mounts or spec.mounts[0].destination != "/" or spec.mounts[0].kind != "overlay":
+        return None
+    words = spec.mounts[0].options
+    named = {key: value for key, _, value in (o.partition("=") for o in words)}
+    if any(key not in named for key in _DIRECTORIES):
+        raise BadJSON(f"config.json: mounts[0].options lacks one of {', '.join(_DIRECTORIES)}")
+    options = parse_options(tuple(o for o in words if o.partition("=")[0] not in _DIRECTORIES))
+    return plan_overlay(
         spec.root_path,
         split_layers(named["lowerdir"]),
         unescape(named["upperdir"]),
         unescape(named["workdir"]),
-        flags,
-        extra,
+        options.flags,
+        ",".join(options.data),
     )
-    return [step, OpenRootfs(spec.root_path)]

@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
 _RESOLVE = 0x10 | 0x02  # RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _MAX_LINKS = 40  # as many as the kernel follows. path_resolution(7)
+_TRIES = 64
 
 
 def open_in_root(kernel: Kernel, root: int, path: str, flags: int, mode: int = 0) -> int:
     """Open `path` as a process whose root directory is `root` would see it. Raises `OSError`."""
     inside = path.lstrip("/") or "."
+    for _ in range(_TRIES - 1):
+        try:
+            return kernel.openat2(root, inside, flags | os.O_CLOEXEC, mode, _RESOLVE)
+        except BlockingIOError:
+            # EAGAIN: something on this machine was renamed while a ".." was walked, and the
+            # kernel cannot be sure that it did not lead out. openat2(2)
+            continue
     return kernel.openat2(root, inside, flags | os.O_CLOEXEC, mode, _RESOLVE)
 
 

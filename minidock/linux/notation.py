@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "READS", "UNKNOWN", "Call", "quote", "show_call", "show_error"]
 
 _CUT = 32  # bytes of what was read; strace's -s
-READS = frozenset(("read", "readlinkat", "newfstatat", "getcwd", "pidfd_open", "wait4", "fstatfs"))
+READS = frozenset((
+    "read", "readlinkat", "newfstatat", "getcwd", "getdents64", "pidfd_open", "wait4", "fstatfs",
+))  # fmt: skip
 """Calls that ask. They are told as all others are; what they change is only this process's own."""
 
 
@@ -75,6 +77,8 @@ def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
         return str(os.getpid())
     if name == "fstatfs":
         return "0"
+    if name == "listdir":
+        return str(len(result))
     if name == "umask":
         return f"{result:03o}"
     if name == "getcwd":
@@ -91,6 +95,10 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "unshare": ("unshare", lambda r, flags: (show.flags(CloneFlag, flags),)),
     "setns": ("setns", lambda r, fd, kind: (show.number(fd), show.flags(CloneFlag, kind))),
     "fork": ("clone", calls.fork),
+    "clone": (
+        "clone",
+        lambda r, flags: ("child_stack=NULL", f"flags={show.flags(CloneFlag, flags)}|SIGCHLD"),
+    ),
     "wait4": ("wait4", calls.wait4),
     "execve": (
         "execve",
@@ -142,6 +150,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
         lambda r, fd, path, mode: (show.dirfd(fd), quote(path), show.octal(mode)),
     ),
     "rmdir": ("rmdir", calls.path),
+    "unlinkat": ("unlinkat", lambda r, fd, path: (show.dirfd(fd), quote(path), "0")),
     "mknodat": (
         "mknodat",
         lambda r, fd, path, mode, dev: (
@@ -168,6 +177,12 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
             "AT_SYMLINK_NOFOLLOW",
         ),
     ),
+    "listdir": ("getdents64", lambda r, fd: (show.number(fd), ADDRESS, "32768")),
+    "sendfile": (
+        "sendfile",
+        lambda r, to, fd, offset, count: (show.number(to), show.number(fd), "NULL", str(count)),
+    ),
+    "chroot": ("chroot", calls.path),
     "chdir": ("chdir", calls.path),
     "fchdir": ("fchdir", calls.ids),
     "getcwd": ("getcwd", lambda r: (quote(r) if r else ADDRESS, "1024")),

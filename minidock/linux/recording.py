@@ -77,6 +77,13 @@ class TracingKernel:
 _OPENS = frozenset((
     "open", "openat", "openat2", "open_tree", "fsopen", "fsmount", "pidfd_open", "socket"
 ))  # fmt: skip
+_ANSWERS: dict[str, object] = {
+    "read": b"",
+    "listdir": (),
+    "readlinkat": "",
+    "getcwd": "/",
+    "umask": 0o22,
+}
 _PYTHON_CHANGES = (2, 13, 25)  # SIGINT is handled, SIGPIPE and SIGXFSZ ignored
 
 
@@ -125,7 +132,7 @@ class RecordingKernel:
             return args[2]
         if name == "write":
             return len(args[1])
-        return {"read": b"", "readlinkat": "", "getcwd": "/", "umask": 0o22}.get(name, 0)
+        return _ANSWERS.get(name, 0)
 
     def new_descriptor(self) -> int:
         """The lowest number that is free, taken."""

@@ -28,12 +28,14 @@ SYS_MOUNT_SETATTR = 442
 _X86_64 = os.uname().machine == "x86_64"
 SYS_PIVOT_ROOT = 155 if _X86_64 else 41
 SYS_KEYCTL = 250 if _X86_64 else 219
+SYS_CLONE = 56 if _X86_64 else 220
 SYS_EXECVEAT = 322 if _X86_64 else 281
 SYS_RT_SIGACTION = 13 if _X86_64 else 134
 SYS_SCHED_SETATTR = 314 if _X86_64 else 274
 SYS_IOPRIO_SET = 251 if _X86_64 else 30
 SYS_BPF = 321 if _X86_64 else 280
 
+_SIGKILL, _SIGCHLD, _PR_SET_PDEATHSIG = 9, 17, 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -80,6 +82,16 @@ def pivot_root(new_root: str, put_old: str) -> None:
 def unshare(flags: int) -> None:
     """unshare(2)"""
     _done(_libc.unshare(ctypes.c_int(flags)))
+
+
+def clone(flags: int) -> int:
+    """clone(2), for the namespaces that a child is born in: it does nothing but wait to be killed,
+    and is killed when its parent dies. The child's PID."""
+    pid = _syscall(SYS_CLONE, flags | _SIGCHLD, None, None, None, None)
+    while pid == 0:
+        _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+        _libc.pause()
+    return _done(pid)
 
 
 def setns(fd: int, nstype: int) -> None:

@@ -35,13 +35,14 @@ from minidock.isolation.cgroups.common import plan_cgroups
 from minidock.isolation.devices import plan_devices
 from minidock.isolation.idmap import plan_grant, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
-from minidock.isolation.mounts import SetPropagation, plan_mounts, plan_restrictions
+from minidock.isolation.mounts import plan_mounts
 from minidock.isolation.namespaces import plan_enter, plan_identity, plan_open
 from minidock.isolation.oom import plan_oom_score
-from minidock.isolation.overlay import plan_rootfs
-from minidock.isolation.pivot import PivotRoot
+from minidock.isolation.pivot import plan_become_root
 from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
+from minidock.isolation.restrictions import plan_restrictions
 from minidock.isolation.rlimits import plan_rlimits
+from minidock.isolation.rootfs import plan_rootfs
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.runtime.await_start import plan_await, plan_hold
@@ -71,6 +72,7 @@ def plan_container(
     process has no terminal. Raises `StartFailed` for what this host cannot give."""
     check_spec(spec, facts)
     cgroup = plan_cgroups(spec, facts.cgroups)
+    mounts = plan_mounts(spec, facts.cgroups)
     process = spec.process
     return ContainerPlan(
         prepare=(*cgroup.prepare,),
@@ -80,19 +82,19 @@ def plan_container(
             *plan_pipes(spec, process, stdio),
             *plan_oom_score(process),
             *cgroup.join,
+            *mounts.sources,
             *plan_enter(spec),
         ),
         grant=plan_grant(spec),
         attach=plan_rlimits(process, from_outside=True) if spec.has_namespace("user") else (),
         isolate=(
             SetUmask(0),
-            SetPropagation(),
             *plan_rootfs(spec),
-            *plan_mounts(spec, facts.cgroups),
+            *mounts.mounts,
             *plan_devices(spec),
             *plan_sysctl(spec),
             *plan_identity(spec),
-            PivotRoot(spec.root_path),
+            *plan_become_root(spec),
         ),
         confine=(
             NewSession(),
@@ -100,6 +102,7 @@ def plan_container(
             *((NewSessionKeyring(container_id),) if manner.new_keyring else ()),
             plan_user(process),
             EnterWorkingDirectory(process.cwd),
+            *mounts.readonly,
             *plan_restrictions(spec),
             *plan_surrender(spec, process, facts, manner),
             *plan_await(process, manner),

@@ -144,6 +144,7 @@ class ImaginedKernel(RecordingKernel):
         self._root = spec.root_path
         self._inside = False  # after the pivot
         self._files: dict[int, str] = {}
+        self._of_container: set[int] = set()  # descriptors of files there, not of the host's
         self._mounted: dict[str, str] = {}
         self._made: set[str] = set()
         self._drained: set[int] = set()
@@ -188,9 +189,12 @@ class ImaginedKernel(RecordingKernel):
             raise _missing(path)
         return _status(stat.S_IFREG | 0o755)
 
-    def _new(self, path: str) -> int:
+    def _new(self, path: str, *, inside: bool) -> int:
         number = self.new_descriptor()
         self._files[number] = path
+        self._of_container.discard(number)
+        if inside:
+            self._of_container.add(number)
         return number
 
     def _at(self, dirfd: int, path: str) -> str:
@@ -200,23 +204,29 @@ class ImaginedKernel(RecordingKernel):
 
     def _open(self, path: str, flags: int, mode: int = 0) -> int:
         if not self._inside:
-            return self._new("/" if path == self._root else path)
+            is_root = path == self._root
+            return self._new("/" if is_root else path, inside=is_root)
         if flags & os.O_CREAT:
             self._made.add(path)
         elif self.image or path not in ("/etc/passwd", "/etc/group"):
             self._about(path)
-        return self._new(path)
+        return self._new(path, inside=True)
 
     def _openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int:
-        self._made.add(self._at(dirfd, path))
-        return self._new(self._at(dirfd, path))
+        if flags & os.O_CREAT:
+            self._made.add(self._at(dirfd, path))
+        return self._new(self._at(dirfd, path), inside=dirfd in self._of_container)
 
     def _openat2(self, dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
-        self._about(self._at(dirfd, path))
-        return self._new(self._at(dirfd, path))
+        inside = dirfd in self._of_container
+        if inside:
+            self._about(self._at(dirfd, path))
+        return self._new(self._at(dirfd, path), inside=inside)
 
     def _open_tree(self, dirfd: int, path: str, flags: int) -> int:
-        return self._new(path)
+        if path:
+            return self._new(path, inside=self._inside)
+        return self._new(self._files[dirfd], inside=dirfd in self._of_container)
 
     def _close(self, fd: int) -> int:
         self.open_fds.discard(fd)
@@ -242,19 +252,19 @@ class ImaginedKernel(RecordingKernel):
         return self._about(path)
 
     def _fstat(self, fd: int) -> os.stat_result:
-        if not self._inside and self._files.get(fd, "").startswith("/proc/"):
-            return os.stat(self._files[fd])
         if fd < len(self._stdio):
             device = self._stdio[fd]
             return _status(stat.S_IFCHR | 0o666 if device else stat.S_IFIFO | 0o600, device)
         path = self._files[fd]
-        if self._inside and self.image:
+        if fd in self._of_container:
             return self._about(path)
+        if path.startswith(("/proc/", "/dev/")):
+            return os.stat(path)
         mode = stat.S_IFDIR | 0o755 if os.path.isdir(path) else stat.S_IFREG | 0o644
         return os.stat_result((mode, 0, 0, 1, 0, 0, UNKNOWN, 0, 0, 0))
 
     def _fstatfs(self, fd: int) -> int:
-        _, kind = self._filesystem(self._files[fd])
+        kind = self._filesystem(self._files[fd])[1] if fd in self._of_container else ""
         return FilesystemType.PROC_SUPER_MAGIC if kind == "proc" else 0
 
     def _ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes:

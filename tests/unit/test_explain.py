@@ -341,11 +341,12 @@ def test_explain_needs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_options_change_the_explanation(capfd: pytest.CaptureFixture[str]) -> None:
     plain, _ = explained(capfd, "run", "busybox", "true")
-    assert "MS_RDONLY|MS_REMOUNT|MS_BIND" not in plain
+    readonly = 'mount_setattr(AT_FDCWD, "/", 0, {attr_set=MOUNT_ATTR_RDONLY'
+    assert readonly not in plain
     out, _ = explained(
         capfd, "container", "run", "-t", "--read-only", "--network=host", "busybox", "true"
     )
-    assert 'mount(NULL, "/", NULL, MS_RDONLY|MS_REMOUNT|MS_BIND, NULL)' in out
+    assert readonly in out
     assert "TIOCSCTTY" in out
     assert "CLONE_NEWNET" not in out
 

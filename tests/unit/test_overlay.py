@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minidock.isolation.overlay import PAGE, MountOverlay, plan_overlay, plan_rootfs
+from minidock.isolation.overlay import PAGE, MountOverlay, plan_overlay, plan_root_overlay
 from minidock.spec.overlay import escape, split_layers, unescape
 from minidock.spec.runtime import parse_spec
 
@@ -41,7 +41,7 @@ def test_options_that_are_no_directories_stay_options() -> None:
         "process": {"args": ["x"], "cwd": "/"},
         "mounts": [mount],
     }
-    step = plan_rootfs(parse_spec(document, "/b"))[0]
+    step = plan_root_overlay(parse_spec(document, "/b"))
     assert isinstance(step, MountOverlay)
     assert step.lowerdirs == ("/a:b", "/c")
     assert step.extra == "redirect_dir=off"

@@ -18,14 +18,7 @@ from minidock.isolation.capabilities import LimitBoundingSet, SetCapabilities
 from minidock.isolation.cgroups.common import JoinCgroup, MakeCgroup
 from minidock.isolation.cgroups.v1 import SetDevices
 from minidock.isolation.cgroups.v2 import AttachDeviceFilter
-from minidock.isolation.mounts import (
-    BindMount,
-    MaskPath,
-    Mount,
-    ReadonlyPath,
-    RemountRootReadonly,
-    SetPropagation,
-)
+from minidock.isolation.mounts import BindMount, Mount
 from minidock.isolation.namespaces import JoinNamespaces, SetHostname, Unshare
 from minidock.isolation.overlay import MountOverlay
 from minidock.isolation.pivot import PivotRoot
@@ -35,6 +28,8 @@ from minidock.isolation.process import (
     Execute,
     ExecuteUnderInit,
 )
+from minidock.isolation.restrictions import MaskPath, ReadonlyPath, RemountRootReadonly
+from minidock.isolation.rootfs import SetPropagation
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
