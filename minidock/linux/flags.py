@@ -275,6 +275,36 @@ class BpfAttachFlag(IntFlag):
     BPF_F_ALLOW_MULTI = 2
 
 
+class SeccompOperation(IntEnum):
+    """The operations of seccomp(2) that a container's start uses."""
+
+    SECCOMP_SET_MODE_FILTER = 1
+
+
+class SeccompFilterFlag(IntFlag):
+    """seccomp(2), SECCOMP_SET_MODE_FILTER"""
+
+    SECCOMP_FILTER_FLAG_TSYNC = 1
+    SECCOMP_FILTER_FLAG_LOG = 2
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
+    SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+    SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
+
+
+class SeccompAction(IntEnum):
+    """What a filter returns; the lower 16 bits are left for a number. seccomp(2)"""
+
+    SECCOMP_RET_KILL_PROCESS = 0x80000000
+    SECCOMP_RET_KILL_THREAD = 0x00000000
+    SECCOMP_RET_TRAP = 0x00030000
+    SECCOMP_RET_ERRNO = 0x00050000
+    SECCOMP_RET_USER_NOTIF = 0x7FC00000
+    SECCOMP_RET_TRACE = 0x7FF00000
+    SECCOMP_RET_LOG = 0x7FFC0000
+    SECCOMP_RET_ALLOW = 0x7FFF0000
+
+
 class Ioctl(IntEnum):
     """The requests of ioctl(2) that a container's start uses. ioctl_tty(2), netdevice(7)"""
 

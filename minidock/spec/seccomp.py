@@ -41,12 +41,13 @@ class Rule(Record):
 
 
 class Seccomp(Record):
-    """The whole profile. `architectures` such as `SCMP_ARCH_X86_64`; none: the native one."""
+    """The whole profile. `architectures` such as `SCMP_ARCH_X86_64`; none: the native one. `flags`
+    is None where the profile does not speak of them, which is not the same as none."""
 
     default_action: str
     default_errno: int | None = None
     architectures: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] | None = None
     listener_path: str = ""
     listener_metadata: str = ""
     rules: tuple[Rule, ...] = ()
@@ -61,7 +62,7 @@ def parse_seccomp(fields: ConfigFields) -> Seccomp:
         default_action=action,
         default_errno=fields.maybe("defaultErrnoRet", 0, MAX_ERRNO),
         architectures=fields.texts("architectures"),
-        flags=fields.texts("flags"),
+        flags=None if fields.document.get("flags") is None else fields.texts("flags"),
         listener_path=fields.text("listenerPath"),
         listener_metadata=fields.text("listenerMetadata"),
         rules=tuple(_rule(r) for r in fields.each("syscalls")),
