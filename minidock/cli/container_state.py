@@ -7,9 +7,11 @@ from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from minidock.cli.app import App
     from minidock.cli.parse import Parsed
-    from minidock.engine.containers import Containers
+    from minidock.engine.containers import Container, Containers
 
 _MODULE = "minidock.cli.container_state:"
 _SIGNAL = Flag("signal", "s", help="Signal to send to the container")
@@ -167,12 +169,24 @@ def rename(args: Parsed, app: App) -> int:
     return 0
 
 
+def _those_there(containers: Containers, names: Sequence[str]) -> Iterator[Container]:
+    from minidock.errors import InvalidInput, NotFound
+
+    for name in names:
+        try:
+            yield containers.find(name)
+        except (NotFound, InvalidInput):
+            continue  # said when its turn comes
+
+
 def rm(args: Parsed, app: App) -> int:
     """`minidock rm`"""
     from minidock.engine import lifecycle
     from minidock.errors import NotFound
 
     containers, force = _containers(app), args.on("force")
+    if force and len(args.positionals) > 1:
+        lifecycle.kill_all(_those_there(containers, args.positionals))
 
     def remove_one(name: str) -> str | None:
         try:

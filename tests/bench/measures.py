@@ -220,6 +220,23 @@ class StartsAtOnce(StartsInTurn):
         return self.engine.milliseconds_at_once(self.starts, *RUN, "--rm", IMAGE, "true")
 
 
+class RemoveRunning(StartsInTurn):
+    """The same number, all of them running, with one command."""
+
+    def once(self) -> float:
+        for name in self._names():
+            self.engine.run(*RUN, "-d", "--name", name, IMAGE, *IDLE)
+        return self.engine.milliseconds(*self.engine.removal(*self._names()))
+
+    def finish(self) -> None:
+        for name in self._names():
+            with suppress(commands.Failed):
+                self.engine.remove(name)
+
+    def _names(self) -> list[str]:
+        return [f"{CONTAINER}-{number}" for number in range(self.starts)]
+
+
 class RuncBout(Bout):
     """runc on a bundle: what the same kernel work costs with no engine around it."""
 
@@ -350,12 +367,21 @@ def all_measures(disk: Disk, peers: Sequence[Peer], inputs: Inputs) -> list[Meas
             "starts-in-turn",
             f"{inputs.starts} × run --rm, one after another",
             [StartsInTurn(engine, inputs.starts) for engine in engines],
+            asked={"docker": 0.25, "podman": 0.5},
             slow=True,
         ),
         Measure(
             "starts-at-once",
             f"{inputs.starts} × run --rm, at once",
             [StartsAtOnce(engine, inputs.starts) for engine in engines],
+            asked={"docker": 0.25, "podman": 0.5},
+            slow=True,
+        ),
+        Measure(
+            "rm-f",
+            f"rm -f of {inputs.starts} that run",
+            [RemoveRunning(engine, inputs.starts) for engine in engines],
+            asked={"docker": 0.3, "podman": 0.3},
             slow=True,
         ),
         *(

@@ -100,7 +100,11 @@ class Engine(Peer):
 
     def remove(self, *containers: str) -> None:
         """Remove containers by name or id, running or not; raises Failed."""
-        self.run("rm", "-f", *containers)
+        self.run(*self.removal(*containers))
+
+    def removal(self, *containers: str) -> tuple[str, ...]:
+        """The command for that."""
+        return ("rm", "-f", *containers)
 
     def remove_containers(self) -> None:
         ids = self.run("ps", "-a", "-q").split()
@@ -255,9 +259,9 @@ class Podman(Engine):
         except commands.Failed as error:
             raise Unavailable(str(error)) from error
 
-    def remove(self, *containers: str) -> None:
+    def removal(self, *containers: str) -> tuple[str, ...]:
         # Otherwise it says SIGTERM first and waits 10 s, where Docker kills at once.
-        self.run("rm", "-f", "-t", "0", *containers)
+        return ("rm", "-f", "-t", "0", *containers)
 
     def version(self) -> str:
         crun = commands.run(("crun", "--version"), env=self.env).splitlines()[0]
