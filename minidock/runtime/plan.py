@@ -94,7 +94,7 @@ def plan_container(
             *plan_devices(spec),
             *plan_sysctl(spec),
             *plan_identity(spec),
-            *plan_become_root(spec),
+            *plan_become_root(spec, pivot=manner.pivot),
         ),
         confine=(
             NewSession(),

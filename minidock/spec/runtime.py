@@ -211,7 +211,7 @@ def parse_spec(document: object, bundle: str) -> Spec:
         root_readonly=root.flag("readonly"),
         hostname=top.text("hostname"),
         domainname=top.text("domainname"),
-        mounts=tuple(_mount(m) for m in top.each("mounts")),
+        mounts=tuple(_mount(m, bundle) for m in top.each("mounts")),
         namespaces=namespaces,
         uid_mappings=_mappings(linux, "uidMappings"),
         gid_mappings=_mappings(linux, "gidMappings"),
@@ -392,14 +392,22 @@ def _io_priority(fields: ConfigFields) -> IOPriority | None:
     return IOPriority(kind, given.signed("priority", least=0, most=7))
 
 
-def _mount(fields: ConfigFields) -> Mount:
-    destination = fields.text("destination", None)
+_BINDS = frozenset(("bind", "rbind"))
+
+
+def _mount(fields: ConfigFields, bundle: str) -> Mount:
+    destination, source = fields.text("destination", None), fields.text("source")
+    kind, options = fields.text("type"), fields.texts("options")
+    if (kind == "bind" or not _BINDS.isdisjoint(options)) and not source.startswith("/"):
+        if not source:
+            raise fields.error("source", "is missing")
+        source = f"{bundle}/{source}"
     return Mount(
         # Relative ones are taken from "/": specification 1.0 allowed them, and users have them.
         destination=destination if destination.startswith("/") else f"/{destination}",
-        kind=fields.text("type"),
-        source=fields.text("source"),
-        options=fields.texts("options"),
+        kind=kind,
+        source=source,
+        options=options,
         uid_mappings=_mappings(fields, "uidMappings"),
         gid_mappings=_mappings(fields, "gidMappings"),
     )
