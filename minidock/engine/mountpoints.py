@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import StoreError
+from minidock.linux.private import make_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +41,28 @@ def mountpoint_layer(root: str, chain: str, lowerdirs: Sequence[str]) -> tuple[s
 
 
 def _make(home: str, lowerdirs: Sequence[str]) -> None:
+    from minidock.engine.removal import remove_tree
+
     temporary = f"{home}.{os.getpid()}.tmp"
-    for name in ("", "/fs", "/work", "/merged"):
-        os.makedirs(temporary + name, mode=0o700)
-    top = os.stat(lowerdirs[0])
-    os.chmod(f"{temporary}/fs", top.st_mode & 0o7777)
-    os.chown(f"{temporary}/fs", top.st_uid, top.st_gid)
+    make_private(os.path.dirname(home))
+    remove_tree(temporary)  # of a killed command that had our number
+    try:
+        for name in ("", "/fs", "/work", "/merged"):
+            os.mkdir(temporary + name, 0o700)
+        top = os.stat(lowerdirs[0])
+        os.chmod(f"{temporary}/fs", top.st_mode & 0o7777)
+        os.chown(f"{temporary}/fs", top.st_uid, top.st_gid)
+        _fill_in_child(temporary, lowerdirs)
+        for name in ("work", "merged"):
+            remove_tree(f"{temporary}/{name}")
+        os.rename(temporary, home)
+    except BaseException as error:
+        remove_tree(temporary)
+        if not (isinstance(error, OSError) and os.path.isdir(home)):  # another command was faster
+            raise
+
+
+def _fill_in_child(temporary: str, lowerdirs: Sequence[str]) -> None:
     child = os.fork()
     if child == 0:
         code = 1
@@ -56,14 +73,6 @@ def _make(home: str, lowerdirs: Sequence[str]) -> None:
             os._exit(code)
     if os.waitpid(child, 0)[1] != 0:
         raise StoreError(f"cannot stack the image's layers in {temporary}")
-    from minidock.engine.removal import remove_tree
-
-    for name in ("work", "merged"):
-        remove_tree(f"{temporary}/{name}")
-    try:
-        os.rename(temporary, home)
-    except OSError:  # another command was faster
-        remove_tree(temporary)
 
 
 def _fill(temporary: str, lowerdirs: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ def test_the_state_is_closed_to_other_users(minidock, root_tarball, tmp_path) ->
     fresh = type(minidock)(tmp_path / "new")
     fresh.ok("import", "-", "busybox", stdin=root_tarball)
     assert fresh.root.stat().st_mode & 0o777 == 0o700
+    fresh.ok("run", "--rm", "busybox", "true")
     assert {p.stat().st_mode & 0o777 for p in fresh.root.iterdir()} == {0o700}
 
 
