@@ -14,7 +14,9 @@ See: moby daemon/commit.go, image-spec config.md
 
 from __future__ import annotations
 
-from minidock.errors import NotFound
+import os
+
+from minidock.errors import MinidockError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +48,9 @@ def commit(
 ) -> StoredImage:
     """Make an image of a container, running or not.
 
-    Raises `NotFound` where the container's image was removed by force, `InvalidInput` for changes
-    that cannot be, `Conflict` where it cannot be paused; then nothing has changed.
+    Raises `NotFound` where the container is removed meanwhile, or its image was by force,
+    `InvalidInput` for changes that cannot be, `Conflict` where it cannot be paused; then nothing
+    has changed.
     """
     parent = _parent(container, images)
     config = image_config(container.config, parent.config.config, changes)
@@ -63,12 +66,17 @@ def commit(
             reference=reference,
         )
 
-    if not pause:
-        return add()
     from minidock.engine.pause import paused
 
-    with paused(container):
-        return add()
+    try:
+        if not pause:
+            return add()
+        with paused(container):
+            return add()
+    except (MinidockError, OSError) as error:
+        if os.path.isdir(container.directory):
+            raise
+        raise NotFound(f"No such container: {container.id}") from error  # removed meanwhile
 
 
 def image_config(

@@ -13,6 +13,12 @@ from typing import Any
 
 import pytest
 
+from minidock.engine.commit import commit
+from minidock.engine.containers import Containers
+from minidock.engine.paths import Paths
+from minidock.errors import NotFound
+from minidock.image.store import ImageStore
+
 COUNT = "i=0; while true; do i=$((i+1)); echo $i > /count; done"
 
 
@@ -226,3 +232,15 @@ def test_the_layer_of_mount_points_goes_with_the_image(minidock: Any) -> None:
     minidock.ok("rmi", "other")
     left = set(os.listdir(layers))
     assert len(left - before) <= 1  # busybox's own
+
+
+@pytest.mark.parametrize("pause", [True, False])
+def test_a_container_that_is_removed_meanwhile(minidock: Any, pause: bool) -> None:
+    """`commit` had found it, then somebody's `rm -f` was faster: no path of ours is shown."""
+    name = minidock.ok("create", "busybox", "true").strip()
+    root = str(minidock.root)
+    container = Containers(Paths(root, str(minidock.run_root))).find(name)
+    minidock.ok("rm", name)
+    with pytest.raises(NotFound) as caught:
+        commit(container, ImageStore(root), pause=pause)
+    assert caught.value.message == f"No such container: {name}"
