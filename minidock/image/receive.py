@@ -13,8 +13,10 @@ See: image-spec manifest.md, config.md (rootfs.diff_ids)
 
 from __future__ import annotations
 
+import os
+
 from minidock.errors import BadData
-from minidock.image.compression import Peek, Tee, compression_of, decompressed
+from minidock.image.compression import Peek, Tee, as_source, compression_of, decompressed
 from minidock.image.layout import Entry, retag
 from minidock.image.overlap import Ahead
 from minidock.image.partial import PartialBlob
@@ -112,6 +114,28 @@ class Receiver:
             else:
                 self._unpack(part, packed, unpacking)
             blob.finish()
+
+    def stored(self, part: Part) -> None:
+        """Unpack a layer whose blob is in the store already, and was verified. Raises as `layer`
+        does."""
+        if part.chain in self._filled or self._snapshots.unpacked(part.chain):
+            return
+        fd = self._layout.blobs.open(part.descriptor.digest, f"layer {part.descriptor.digest}")
+        try:
+            if compression_of(os.pread(fd, 8, 0)):
+                self._unpack(part, as_source(fd), lambda done: None)
+                return
+            if part.descriptor.digest.hex != part.diff_id.hex:
+                raise BadData(f"layer {part.descriptor.digest} is not {part.diff_id}")
+            directory = self._snapshots.new()
+            try:
+                size = unpack_layer(fd, directory)  # the child reads the file by itself
+            except BaseException:
+                remove_tree(directory)
+                raise
+            self._filled[part.chain] = directory, size
+        finally:
+            os.close(fd)
 
     def _unpack(self, part: Part, packed: Source, unpacking: Callable[[int], None]) -> None:
         from hashlib import sha256

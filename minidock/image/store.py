@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, TypeVar
 
     from minidock.image.gc import Writing
+    from minidock.image.load import Loaded
     from minidock.image.mutate import NewLayer
     from minidock.image.outgoing import Outgoing
     from minidock.image.receive import Receiver
     from minidock.image.removal import ImageUse
+    from minidock.spec.image import Platform
     from minidock.spec.reference import Reference
 
     T = TypeVar("T")
@@ -186,6 +188,22 @@ class ImageStore:
         from minidock.image.receive import Receiver
 
         return Receiver(self._layout, self._snapshots, self.hold(), config, manifest)
+
+    def load(self, stream: int | BinaryIO, fits: Callable[[Platform], bool]) -> list[Loaded]:
+        """Take in the images of an archive that `save` or another engine wrote; of an image for
+        several platforms the one that `fits`. Raises `BadData`; then nothing stays."""
+        from minidock.image.load import load_images
+
+        with self.hold():
+            return load_images(self._layout, self._snapshots, stream, fits, self.receive)
+
+    def save(self, wanted: Sequence[str], out: int) -> None:
+        """Write images to a descriptor as a tar that `load` and other engines read. Raises
+        `NotFound`, `StoreError`, `OSError`."""
+        from minidock.image.save import save_images
+
+        with self.hold():
+            save_images(self._layout, wanted, out)
 
     def is_named(self, reference: Reference, manifest: Digest, repo_digest: str) -> bool:
         """Whether this very manifest already has this name, and comes from there."""

@@ -100,7 +100,7 @@ def pull(
 def _check_platform(image: ImageConfig, reference: Reference, platform: Platform) -> None:
     """A tag without an index has one image, whatever it is for."""
     mine = Platform(image.os, image.architecture, image.variant)
-    if not _fits(mine, platform):
+    if not mine.fits(platform):
         raise NotFound(
             f"image with reference {reference.familiar} was found but does not provide the "
             f"specified platform ({_words(platform)}): it is for {_words(mine)}"
@@ -170,17 +170,12 @@ def _choose(data: bytes, platform: Platform, reference: Reference) -> Descriptor
         manifest
         for manifest in parse_index(data, f"the index of {reference.familiar}").manifests
         if manifest.media_type in MANIFESTS
-        and (manifest.platform is None or _fits(manifest.platform, platform))
+        and (manifest.platform is None or manifest.platform.fits(platform))
     ]
     if not candidates:
         raise NotFound(f"no matching manifest for {_words(platform)} in the manifest list entries")
     exact = (m for m in candidates if m.platform and m.platform.variant == platform.variant)
     return next(exact, candidates[0])
-
-
-def _fits(offered: Platform, wanted: Platform) -> bool:
-    same = (offered.os, offered.architecture) == (wanted.os, wanted.architecture)
-    return same and (not wanted.variant or offered.variant in ("", wanted.variant))
 
 
 def _config(found: Found) -> bytes:

@@ -52,6 +52,12 @@ class Platform(Record):
     architecture: str
     variant: str = ""
 
+    def fits(self, wanted: Platform) -> bool:
+        """Whether a program for this platform is one for `wanted`, which may leave the variant
+        open."""
+        same = (self.os, self.architecture) == (wanted.os, wanted.architecture)
+        return same and (not wanted.variant or self.variant in ("", wanted.variant))
+
 
 class Descriptor(Record):
     """Points to a blob. `size` in bytes; `rest` are fields unknown here."""
