@@ -261,6 +261,7 @@ class Oci:
 def rootfs(tmp_path_factory: pytest.TempPathFactory, root_tarball: bytes) -> Path:
     """The small root filesystem, unpacked; not to be written to."""
     directory = tmp_path_factory.mktemp("rootfs")
+    directory.chmod(0o755)  # as "/" it must be open to all users
     with tarfile.open(fileobj=io.BytesIO(root_tarball)) as tar:
         tar.extractall(directory, filter="tar")
     return directory

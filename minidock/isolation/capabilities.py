@@ -104,6 +104,9 @@ def plan_capabilities(
         mask(caps.inheritable, available, "inheritable"),
     )
     mask(caps.ambient, available, "ambient")
+    for name in caps.effective:
+        if name not in caps.permitted:
+            raise StartFailed(f"process.capabilities.effective: {name} is not permitted")
     possible = set(caps.permitted) & set(caps.inheritable)
     ambient = (RaiseAmbient(Capability[name]) for name in caps.ambient if name in possible)
     return LimitBoundingSet(bounding, last), (own, *ambient)

@@ -87,7 +87,3 @@ def check_process(spec: Spec, process: Process) -> None:
         for number in ids:
             if spec.gid_mappings and to_host(spec.gid_mappings, number) is None:
                 raise StartFailed(f"process.user.{field}: {number} is not in linux.gidMappings")
-    sets = process.capabilities
-    for name in sets.effective:
-        if name not in sets.permitted:
-            raise StartFailed(f"process.capabilities.effective: {name} is not permitted")

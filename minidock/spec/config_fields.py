@@ -62,6 +62,6 @@ class ConfigFields(Fields):
     def ids(self, key: str) -> tuple[int, ...]:
         """A list of user or group ids."""
         values = self._take(key, list, [])
-        if not all(type(v) is int and 0 <= v < 2**32 for v in values):
+        if not all(type(v) is int and 0 <= v < 2**31 for v in values):
             raise self.error(key, "is not a list of ids")
         return tuple(values)
