@@ -24,5 +24,7 @@ def plan_cgroup_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, cgroups: C
     """Add what shows the container its cgroup."""
     plan.mounts += [
         Mount(source, target, kind, MountFlag(flags), data)
-        for source, target, kind, flags, data in cgroup_mounts(cgroups)
+        for source, target, kind, flags, data in cgroup_mounts(
+            cgroups, spec, mount.destination, readonly="ro" in mount.options
+        )
     ]
