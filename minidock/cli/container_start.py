@@ -12,7 +12,7 @@ from minidock.cli.attached import (
     stay,
 )
 from minidock.cli.command import ClientError, Command, Flag
-from minidock.errors import MinidockError, StartFailed
+from minidock.errors import Conflict, MinidockError, StartFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,8 +135,11 @@ def _start(
     from minidock.engine.run import start as start_container
 
     connection = monitor(app)
-    if container.state().active:
+    state = container.state()
+    if state.active:
         connection.close()
+        if state.status == "paused":
+            raise Conflict("cannot start a paused container, try unpause instead")
         return connection, 0
     outcome = start_container(container, connection, attach=attach, narrate=narrate)
     if narrate:

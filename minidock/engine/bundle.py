@@ -11,6 +11,7 @@ moby's daemon/oci_linux.go
 
 from __future__ import annotations
 
+from minidock.engine.cgroup import cgroups_path
 from minidock.engine.limits import resources
 from minidock.engine.posture import CAPABILITIES as CAPABILITIES
 from minidock.engine.posture import MASKED_PATHS as MASKED_PATHS
@@ -160,18 +161,6 @@ def known_late(config: dict[str, Any]) -> bool:
         or any(key.startswith("BlkioDevice") or key == "BlkioWeightDevice" for key in config)
         or "container:" in config["PidMode"] + config["IpcMode"]
     )
-
-
-def cgroups_path(config: dict[str, Any], container_id: str) -> str:
-    """Where its cgroup lies, from a hierarchy's root on. `..` in `--cgroup-parent` stops there."""
-    parent = config.get("CgroupParent") or "minidock"
-    parts: list[str] = []
-    for part in parent.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join((*parts, container_id))
 
 
 def _security(config: dict[str, Any], what: str) -> Any:

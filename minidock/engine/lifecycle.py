@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Container, State
 
 DEFAULT_STOP_SECONDS = 10
+_KILLED_WITHIN = 10
 
 
 def open_init(state: State) -> int:
@@ -53,8 +54,21 @@ def send_signal(container: Container, number: int) -> None:
         raise Conflict(f"container {container.id} is not running")
     try:
         signal.pidfd_send_signal(fd, number)
+        if state.status == "paused" and _ends_by(container, number):
+            _thaw(container)
+        # As Docker: who asks right after is told that it has ended.
+        ended = number == signal.SIGKILL and _ended(fd, _KILLED_WITHIN)
     finally:
         os.close(fd)
+    if ended:
+        wait(container)
+
+
+def _thaw(container: Container) -> None:
+    """A paused process takes a signal when it goes on, and not before, SIGKILL on v1 included."""
+    from minidock.engine.pause import thaw
+
+    thaw(container)
 
 
 def _ends_by(container: Container, number: int) -> bool:
@@ -110,6 +124,8 @@ def stop(container: Container, seconds: int | None, number: int | None) -> None:
     number = number or parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
     try:
         signal.pidfd_send_signal(fd, number)
+        if state and state.status == "paused":
+            _thaw(container)
         if not _ended(fd, seconds):
             signal.pidfd_send_signal(fd, signal.SIGKILL)
             _ended(fd, -1)
@@ -195,14 +211,12 @@ def kill_and_wait(container: Container, state: State) -> None:
     """SIGKILL to init: the kernel takes everything else in the PID namespace with it."""
     fd = open_init(state)
     if fd >= 0:
-        if state.status == "paused":
-            from minidock.engine.pause import thaw
-
-            thaw(container)
         try:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
         except ProcessLookupError:
             pass
+        if state.status == "paused":
+            _thaw(container)
         _ended(fd, -1)
         os.close(fd)
     wait(container)
@@ -230,6 +244,11 @@ def parse_signal(text: str) -> int:
 
 def sweep(container: Container) -> None:
     """Remove what a killed monitor could not: the container's cgroup directories."""
-    from minidock.isolation.cgroups.common import remove_cgroups
+    from minidock.engine.cgroup import cgroup_of
+    from minidock.errors import StartFailed
+    from minidock.isolation.cgroups.common import remove
 
-    remove_cgroups(container.id)
+    try:
+        remove(cgroup_of(container))
+    except StartFailed:
+        pass  # no hierarchy is mounted any more

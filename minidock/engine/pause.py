@@ -17,7 +17,10 @@ cannot be surprised by the first one's thaw. Should the holder be killed too, an
 `freezing` beside container.json is left; the next command that asks for the container's state
 finds it, finds the lock free, and thaws (`thaw_abandoned`).
 
-A container that its user has paused (there is a file `paused` in its run directory) stays so.
+A user's `pause` is the other use of the freezer, and a simpler one: it lasts until `unpause`. What
+says so is an empty file `paused` in the run directory, written before the first process is stopped
+and removed after the last one goes on: whoever is killed in between leaves a container that can be
+unpaused. The same lock keeps a commit and a pause from each other; what is paused stays so.
 
 See: cgroups(7), flock(2), https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html
 """
@@ -27,6 +30,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from minidock.engine.cgroup import cgroup_of
 from minidock.errors import Conflict, MinidockError
 
 TYPE_CHECKING = False
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from minidock.isolation.cgroups.common import Cgroup
 
 MARKER = "freezing"
+_PAUSED = "paused"  # in the run directory
 _STANDS_STILL = b"."
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -108,7 +113,7 @@ def _hold(container: Container, say: int, wait: int) -> None:
 
     directory = os.open(container.directory, _OPEN_DIRECTORY)
     fcntl.flock(directory, fcntl.LOCK_EX)
-    cgroup = _cgroup(container) if container.state().status == "running" else None
+    cgroup = cgroup_of(container) if container.state().status == "running" else None
     marker = f"{container.directory}/{MARKER}"
     if cgroup:
         os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -124,13 +129,56 @@ def _hold(container: Container, say: int, wait: int) -> None:
             os.unlink(marker)
 
 
+def pause(container: Container) -> None:
+    """Stop every process of the container until `unpause`. Raises `Conflict` in Docker's words."""
+    from minidock.isolation.cgroups.processes import freeze
+
+    with Locked(container):
+        state = container.state()
+        if state.status == "paused":
+            raise Conflict(f"Container {container.id} is already paused")
+        if state.status == "restarting":
+            wait = "is restarting, wait until the container is running"
+            raise Conflict(f"Container {container.id} {wait}")
+        if not state.running:
+            raise Conflict(f"Container {container.id} is not running")
+        marker = f"{container.run_dir}/{_PAUSED}"
+        os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            freeze(cgroup_of(container))
+        except BaseException:
+            thaw(container)
+            raise
+
+
+def unpause(container: Container) -> None:
+    """Let it go on. Raises `Conflict` in Docker's words."""
+    with Locked(container):
+        if container.state().status != "paused":
+            raise Conflict(f"Container {container.id} is not paused")
+        thaw(container)
+
+
 def thaw(container: Container) -> None:
     """Let a container go on that its user had paused. One that has ended is fine."""
-    _thaw(_cgroup(container))
+    _thaw(cgroup_of(container))
     try:
-        os.unlink(f"{container.run_dir}/paused")
+        os.unlink(f"{container.run_dir}/{_PAUSED}")
     except FileNotFoundError:
         pass
+
+
+class Locked:
+    """`with Locked(container): …`: no commit is at work, nor another pause."""
+
+    def __init__(self, container: Container) -> None:
+        self._directory = os.open(container.directory, _OPEN_DIRECTORY)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._directory, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._directory)
 
 
 def thaw_abandoned(container: Container) -> None:
@@ -141,20 +189,13 @@ def thaw_abandoned(container: Container) -> None:
         return  # removed meanwhile
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.exists(f"{container.run_dir}/paused"):
-            _thaw(_cgroup(container))
+        if not os.path.exists(f"{container.run_dir}/{_PAUSED}"):
+            _thaw(cgroup_of(container))
         os.unlink(f"{container.directory}/{MARKER}")
     except (BlockingIOError, FileNotFoundError):
         pass  # somebody holds it, or thawed it just now
     finally:
         os.close(directory)
-
-
-def _cgroup(container: Container) -> Cgroup:
-    from minidock.isolation.cgroups.common import PARENT, find_cgroup
-    from minidock.linux.cgroupfs import read_cgroup_facts
-
-    return find_cgroup(f"{PARENT}/{container.id}", read_cgroup_facts())
 
 
 def _thaw(cgroup: Cgroup) -> None:
