@@ -22,7 +22,7 @@ import sys
 
 from minidock.cli.command import Command, Flag, UsageError
 from minidock.cli.parse import Parsed, parse
-from minidock.engine.output import OutputClosed, write_all
+from minidock.engine.output import write_all
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
@@ -39,9 +39,19 @@ ENTER = frozenset(("create", "run", "exec"))  # these need an entrant
 COMMANDS = {
     "create": "minidock.cli.oci_start:CREATE",
     "run": "minidock.cli.oci_start:RUN",
+    "exec": "minidock.cli.oci_exec:EXEC",
     "start": "minidock.cli.oci_start:START",
     "kill": "minidock.cli.oci_start:KILL",
     "delete": "minidock.cli.oci_start:DELETE",
+    "state": "minidock.cli.oci_look:STATE",
+    "list": "minidock.cli.oci_look:LIST",
+    "ps": "minidock.cli.oci_look:PS",
+    "pause": "minidock.cli.oci_change:PAUSE",
+    "resume": "minidock.cli.oci_change:RESUME",
+    "update": "minidock.cli.oci_change:UPDATE",
+    "events": "minidock.cli.oci_change:EVENTS",
+    "spec": "minidock.cli.oci_bundle:SPEC",
+    "features": "minidock.cli.oci_bundle:FEATURES",
 }
 FLAGS = (
     Flag("root", help="Where the state of containers is kept", default=DEFAULT_ROOT),
@@ -149,7 +159,7 @@ def main(argv: Sequence[str]) -> int:
         write_all(2, error.text.encode("utf-8", "surrogateescape"))
         context.error(error.text.partition("\n")[0])
         return 1
-    except OutputClosed:
+    except BrokenPipeError:
         return 141
     except KeyboardInterrupt:
         return 130
@@ -212,7 +222,8 @@ def _words(error: MinidockError | OSError, name: str) -> str:
 def _check_count(args: Parsed, context: Oci) -> None:
     command, count = args.command, len(args.positionals)
     if count < command.least or (command.most is not None and count > command.most):
-        rule = "exactly" if command.least == command.most else "a minimum of"
+        exact = command.least == command.most or not command.least
+        rule = "exactly" if exact else "a minimum of"
         message = f'minidock: "{context.name}" requires {rule} {command.least} argument(s)'
         raise UsageError(f"{message}\n\nUsage:  {command.usage(args.path)}\n", 1)
 

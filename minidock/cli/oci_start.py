@@ -9,6 +9,8 @@ from minidock.errors import InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minidock.cli.oci import Oci
     from minidock.cli.parse import Parsed
     from minidock.runtime.lifecycle import Request
@@ -63,7 +65,7 @@ KILL = Command(
 )
 DELETE = Command(
     help="Remove what is left of a container",
-    run="minidock.cli.oci_start:delete",
+    run="minidock.cli.oci_start:delete_container",
     args="ID",
     least=1,
     most=1,
@@ -73,54 +75,74 @@ DELETE = Command(
 
 
 def _request(args: Parsed, oci: Oci) -> Request:
-    from minidock.runtime.entrant import MOST_PRESERVED
     from minidock.runtime.lifecycle import Request
 
-    preserved = args.number("preserve-fds") + _listen_fds()
-    if not 0 <= preserved <= MOST_PRESERVED:
-        raise InvalidInput(f"cannot pass on {preserved} descriptors, {MOST_PRESERVED} at most")
     return Request(
         root=oci.root,
         container_id=args.positionals[0],
         bundle=os.path.abspath(args.text("bundle") or "."),
         pid_file=args.text("pid-file"),
-        preserved=preserved,
+        preserved=preserved_descriptors(args),
         new_keyring=not args.on("no-new-keyring"),
         pivot=not args.on("no-pivot"),
         systemd_cgroup=oci.systemd_cgroup,
     )
 
 
-def _listen_fds() -> int:
-    """Sockets that systemd opened for us, to be passed on. sd_listen_fds(3)"""
-    number = os.environ.get("LISTEN_FDS", "")
-    return int(number) if number.isascii() and number.isdigit() else 0
+def preserved_descriptors(args: Parsed) -> int:
+    """How many the program inherits, those that systemd opened for us included. sd_listen_fds(3)
+
+    Raises `InvalidInput`."""
+    from minidock.runtime.entrant import MOST_PRESERVED
+
+    listen = os.environ.get("LISTEN_FDS", "")
+    preserved = args.number("preserve-fds")
+    preserved += int(listen) if listen.isascii() and listen.isdigit() else 0
+    if not 0 <= preserved <= MOST_PRESERVED:
+        raise InvalidInput(f"cannot pass on {preserved} descriptors, {MOST_PRESERVED} at most")
+    return preserved
 
 
 def create(args: Parsed, oci: Oci) -> int:
     """`minidock oci create`"""
-    from minidock.runtime import lifecycle
+    from minidock.runtime.lifecycle import Creation
 
     assert oci.entrant
-    lifecycle.create(_request(args, oci), oci.entrant, lambda fd: None)
+    creation = Creation(_request(args, oci), wait=True)
+    creation.start(oci.entrant, _console(args, creation.terminal, detach=True))
     return 0
+
+
+def _console(args: Parsed, terminal: bool, *, detach: bool) -> Callable[[int], None]:
+    """Who takes the terminal's master where we do not stay. Raises `MinidockError`."""
+    from minidock.cli.oci_exec import check_console
+
+    socket = args.text("console-socket")
+    check_console(terminal, socket, detach=detach)
+    if not socket:
+        return lambda fd: None
+    from minidock.runtime.console import ConsoleSocket
+
+    return ConsoleSocket(socket).take_terminal
 
 
 def run(args: Parsed, oci: Oci) -> int:
     """`minidock oci run`"""
-    from minidock.runtime import lifecycle
     from minidock.runtime.foreground import Foreground
+    from minidock.runtime.lifecycle import Creation, delete
 
     assert oci.entrant
     request = _request(args, oci)
+    creation = Creation(request, wait=False)
+    take_terminal = _console(args, creation.terminal, detach=args.on("detach"))
     if args.on("detach"):
-        lifecycle.run(request, oci.entrant, lambda fd: None)
+        creation.start(oci.entrant, take_terminal)
         return 0
     foreground = Foreground()
-    pid = lifecycle.run(request, oci.entrant, foreground.take_terminal)
+    pid = creation.start(oci.entrant, foreground.take_terminal)
     code = foreground.wait(pid)
     if not args.on("keep"):
-        lifecycle.delete(oci.root, request.container_id, force=True)
+        delete(oci.root, request.container_id, force=True)
     return code
 
 
@@ -155,7 +177,7 @@ def signal_number(word: str) -> int:
     return int(number)
 
 
-def delete(args: Parsed, oci: Oci) -> int:
+def delete_container(args: Parsed, oci: Oci) -> int:
     """`minidock oci delete`"""
     from minidock.runtime import lifecycle
 

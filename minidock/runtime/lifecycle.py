@@ -56,73 +56,69 @@ class Request(Record):
     systemd_cgroup: bool = False
 
 
-def create(request: Request, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
-    """Make the container, its init waiting for `start`; init's PID. Raises `MinidockError`, and
-    then nothing stays."""
-    return _bring_up(request, entrant, take_terminal, wait=True)
+class Creation:
+    """A container that is asked for and was looked into, so that the caller knows whether there
+    will be a terminal. With `wait`, init waits for `start`.
 
+    Raises `NotFound`, `BadJSON`.
+    """
 
-def run(request: Request, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
-    """Make the container and let its program run; init's PID. Raises as `create` does."""
-    return _bring_up(request, entrant, take_terminal, wait=False)
+    def __init__(self, request: Request, *, wait: bool) -> None:
+        self._request = request
+        self._wait = wait
+        self._config = read_config(f"{request.bundle}/config.json")
+        self._spec = read_spec(self._config, request.bundle, request.container_id)
+        self._home = StateDirectory(request.root, request.container_id)
 
+    @property
+    def terminal(self) -> bool:
+        return self._spec.process.terminal
 
-def _bring_up(
-    request: Request, entrant: Entrant, take_terminal: Callable[[int], None], *, wait: bool
-) -> int:
-    home = StateDirectory(request.root, request.container_id)
-    config = read_config(f"{request.bundle}/config.json")
-    spec = read_spec(config, request.bundle, request.container_id)
-    home.make()
-    try:
-        with home.lock():
-            return _start_init(request, spec, config, home, entrant, take_terminal, wait)
-    except BaseException:
-        home.remove()
-        raise
+    def start(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+        """Make it; init's PID. Raises `MinidockError` or `OSError`, and then nothing stays."""
+        home = self._home
+        home.make()
+        try:
+            with home.lock():
+                return self._start_init(entrant, take_terminal)
+        except BaseException:
+            home.remove()
+            raise
 
+    def _start_init(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+        from minidock.runtime.plan import plan_container
 
-def _start_init(
-    request: Request,
-    spec: Spec,
-    config: bytes,
-    home: StateDirectory,
-    entrant: Entrant,
-    take_terminal: Callable[[int], None],
-    wait: bool,
-) -> int:
-    from minidock.runtime.plan import plan_container
+        request, spec, home = self._request, self._spec, self._home
+        state = ContainerState(
+            id=request.container_id,
+            bundle=request.bundle,
+            rootfs=os.path.normpath(spec.root_path),
+            created=now(),
+            annotations=spec.annotations,
+            cgroups_path=spec.cgroups_path,
+            systemd_cgroup=request.systemd_cgroup,
+        )
+        home.save(state)
+        home.write("config.json", self._config)
+        if self._wait:
+            home.make_fifo()
+        manner = Manner(
+            monitored=False,
+            start_fifo=home.fifo if self._wait else "",
+            preserved=request.preserved,
+            new_keyring=request.new_keyring,
+            pivot=request.pivot,
+        )
+        plan = plan_container(request.container_id, spec, read_facts(), (0, 1, 2), manner)
+        entrant.preserved = request.preserved
 
-    state = ContainerState(
-        id=request.container_id,
-        bundle=request.bundle,
-        rootfs=os.path.normpath(spec.root_path),
-        created=now(),
-        annotations=spec.annotations,
-        cgroups_path=spec.cgroups_path,
-        systemd_cgroup=request.systemd_cgroup,
-    )
-    home.save(state)
-    home.write("config.json", config)
-    if wait:
-        home.make_fifo()
-    manner = Manner(
-        monitored=False,
-        start_fifo=home.fifo if wait else "",
-        preserved=request.preserved,
-        new_keyring=request.new_keyring,
-        pivot=request.pivot,
-    )
-    plan = plan_container(request.container_id, spec, read_facts(), (0, 1, 2), manner)
-    entrant.preserved = request.preserved
+        def remember(pid: int) -> None:
+            home.save(state.but(pid=pid, start_time=start_time(pid), boot_id=boot_id()))
 
-    def remember(pid: int) -> None:
-        home.save(state.but(pid=pid, start_time=start_time(pid), boot_id=boot_id()))
-
-    pid = launch(plan, take_terminal, Unobserved(), remember, entrant)
-    if request.pid_file:
-        write_pid_file(request.pid_file, pid)
-    return pid
+        pid = launch(plan, take_terminal, Unobserved(), remember, entrant)
+        if request.pid_file:
+            write_pid_file(request.pid_file, pid)
+        return pid
 
 
 def start(root: str, container_id: str) -> None:
@@ -178,7 +174,11 @@ def kill(root: str, container_id: str, signum: int, *, everything: bool = False)
     state = home.load()
     if everything:
         cgroup = find_cgroup(state)
-        for pid in cgroups.processes(cgroup) if cgroup else ():
+        pids = cgroups.processes(cgroup) if cgroup else ()
+        if pids and signum == signal.SIGKILL and cgroup:
+            cgroups.kill(cgroup, _DEATH)
+            return
+        for pid in pids:
             _signal(pid, signum)
         return
     if not state.alive() or not _signal_init(state, signum):
@@ -250,6 +250,15 @@ def _await_death(state: ContainerState) -> None:
         time.sleep(0.001)
 
 
+def running_cgroup(root: str, container_id: str) -> cgroups.Cgroup:
+    """The cgroup of a container that can be changed. Raises `NotFound`, `Conflict`."""
+    state = StateDirectory(root, container_id).load()
+    cgroup = find_cgroup(state) if state.alive() else None
+    if cgroup is None:
+        raise Conflict("container not running")
+    return cgroup
+
+
 def find_cgroup(state: ContainerState) -> cgroups.Cgroup | None:
     """Where the container's cgroup is, or None where no hierarchy is mounted any more."""
     try:
@@ -267,7 +276,8 @@ def read_config(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"JSON specification file {path} not found") from None
+        name = os.path.basename(path)
+        raise NotFound(f"JSON specification file {name} not found: {path}") from None
 
 
 def read_spec(config: bytes, bundle: str, container_id: str) -> Spec:
