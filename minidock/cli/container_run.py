@@ -13,7 +13,7 @@ from minidock.cli.attached import (
 from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.cli.run_flags import CREATE_FLAGS
 from minidock.cli.run_options import run_options
-from minidock.errors import MinidockError, StartFailed
+from minidock.errors import NotFound, StartFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,26 +92,29 @@ def _create(args: Parsed, app: App, options: RunOptions) -> Container:
     from minidock.engine.containers import Containers
     from minidock.engine.paths import Paths
     from minidock.engine.run import create as create_container
-    from minidock.errors import NotFound
     from minidock.image.store import ImageStore
 
     pull = args.text("pull")
-    if pull not in ("missing", "never"):
-        known = "" if pull == "always" else f"invalid pull option: '{pull}': "
-        raise ClientError(f'{known}must be one of "missing" or "never" (registries come later)')
+    if pull not in ("always", "missing", "never"):
+        raise ClientError(
+            f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"'
+        )
     _check_reference(options.image)
+    if pull == "always" or (pull == "missing" and _is_for_another(args, app, options.image)):
+        _pull(args, app, options.image)
     cidfile = _cidfile(args)
     paths = Paths(app.root, app.run_root)
+    parts = paths, Containers(paths), ImageStore(app.root), options, app.warn
     try:
-        container = create_container(
-            paths, Containers(paths), ImageStore(app.root), options, app.warn
-        )
+        try:
+            container = create_container(*parts)
+        except NotFound as error:
+            if not error.message.startswith("No such image") or pull != "missing":
+                raise
+            _pull(args, app, options.image)
+            container = create_container(*parts)
         if cidfile:
             cidfile.write(container.id)
-    except NotFound as error:
-        if not error.message.startswith("No such image") or pull == "never":
-            raise
-        raise _not_pulled(app, options.image) from error
     finally:
         if cidfile:
             cidfile.close()
@@ -144,15 +147,31 @@ def _check_reference(image: str) -> None:
         raise ClientError(error.message) from error
 
 
-def _not_pulled(app: App, name: str) -> MinidockError:
-    """Docker would pull now."""
-    from minidock.spec.reference import parse_reference
+def _is_for_another(args: Parsed, app: App, name: str) -> bool:
+    """Whether `--platform` asks for another one than the image here is for."""
+    if not args.text("platform"):
+        return False
+    from minidock.cli.registries import parse_platform
+    from minidock.errors import NotFound
+    from minidock.image.store import ImageStore
+    from minidock.spec.image import Platform
 
-    familiar = parse_reference(name).familiar
-    app.err(f"Unable to find image '{familiar}' locally\n")
-    repository = familiar.partition("@")[0].rpartition(":")[0] or familiar
-    return MinidockError(
-        f"pull access denied for {repository}, repository does not exist or may require "
-        "'minidock login'",
-        hint="Registries come later: make the image with `minidock import`.",
-    )
+    try:
+        config = ImageStore(app.root).resolve(name).config
+    except NotFound:
+        return False  # it will be pulled in any case
+    mine = Platform(config.os, config.architecture, config.variant)
+    return not mine.fits(parse_platform(args.text("platform")))
+
+
+def _pull(args: Parsed, app: App, name: str) -> None:
+    """Fetch an image that is not here. Standard output is the container's: all is told aside."""
+    from minidock.cli.registries import fetch, parse_platform
+    from minidock.spec.reference import is_identifier, parse_reference
+
+    if is_identifier(name.removeprefix("sha256:")):
+        raise NotFound(f"No such image: {name}")
+    reference, quiet = parse_reference(name), args.on("quiet")
+    if not quiet and args.text("pull") != "always":
+        app.err(f"Unable to find image '{reference.familiar}' locally\n")
+    fetch(app, reference, parse_platform(args.text("platform")), quiet=quiet, aside=True)

@@ -10,19 +10,19 @@ from __future__ import annotations
 import os
 import threading
 
+from minidock.engine.output import write_all
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from minidock.cli.app import App
-
 
 class Lines:
     """For a pipe or file: one line for each change of state."""
 
-    def __init__(self, app: App, *, quiet: bool) -> None:
-        self._app = app
+    def __init__(self, out: int, *, quiet: bool) -> None:
+        self._out = out
         self._quiet = quiet
         self._lock = threading.Lock()
 
@@ -37,7 +37,7 @@ class Lines:
     def status(self, layer: str, words: str) -> None:
         if not self._quiet:
             with self._lock:
-                self._app.out(f"{layer}: {words}\n")
+                write_all(self._out, f"{layer}: {words}\n".encode())
 
     def progress(self, layer: str, doing: str, done: int, total: int) -> None:
         """Nothing: a file does not need to know how far it was."""
@@ -46,7 +46,7 @@ class Lines:
 class Bars:
     """For a terminal: a line for each layer, which changes in its place."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, out: int) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -57,8 +57,8 @@ class Bars:
             TransferSpeedColumn,
         )
 
-        # Closed by nobody: the descriptor is the process's own standard output.
-        self._file = os.fdopen(app.stdout, "w", encoding="utf-8", closefd=False)
+        # Closed by nobody: the descriptor is the process's own standard output or error.
+        self._file = os.fdopen(out, "w", encoding="utf-8", closefd=False)
         self._display = Progress(
             TextColumn("{task.fields[layer]}:"),
             TextColumn("{task.fields[state]:<20}"),
@@ -111,6 +111,6 @@ class Bars:
         self._tasks[layer] = self._display.add_task("", total=None, layer=layer, state=words)
 
 
-def watch(app: App, *, quiet: bool) -> Lines | Bars:
-    """What suits where standard output goes."""
-    return Bars(app) if os.isatty(app.stdout) and not quiet else Lines(app, quiet=quiet)
+def watch(out: int, *, quiet: bool) -> Lines | Bars:
+    """What suits where the descriptor `out` leads."""
+    return Bars(out) if os.isatty(out) and not quiet else Lines(out, quiet=quiet)

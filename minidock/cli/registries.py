@@ -134,8 +134,10 @@ def pull(args: Parsed, app: App) -> int:
     return 0
 
 
-def fetch(app: App, reference: Reference, platform: Platform, *, quiet: bool) -> None:
-    """Pull one image, and tell of it as Docker does."""
+def fetch(
+    app: App, reference: Reference, platform: Platform, *, quiet: bool, aside: bool = False
+) -> None:
+    """Pull one image, and tell of it as Docker does; `aside`: on standard error."""
     from minidock.cli.progress import watch
     from minidock.image.store import ImageStore
     from minidock.registry.pull import find
@@ -143,14 +145,16 @@ def fetch(app: App, reference: Reference, platform: Platform, *, quiet: bool) ->
     from minidock.registry.settings import read_settings
 
     found = find(reference, platform, _known(reference), read_settings())
+    out = app.stderr if aside else app.stdout
+    say = app.err if aside else app.out
     if not quiet:
         which = reference.digest or reference.tag
-        app.out(f"{which}: Pulling from {reference.path}\n")
-    with watch(app, quiet=quiet) as watcher:
+        say(f"{which}: Pulling from {reference.path}\n")
+    with watch(out, quiet=quiet) as watcher:
         pulled = pull_image(ImageStore(app.root), reference, platform, found, watcher)
     if not quiet:
         state = "Downloaded newer image" if pulled.changed else "Image is up to date"
-        app.out(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")
+        say(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")
 
 
 def _known(reference: Reference) -> Credentials | None:
@@ -209,7 +213,7 @@ def _send(app: App, reference: Reference, *, quiet: bool) -> None:
 
     if not quiet:
         app.out(f"The push refers to repository [{reference.repository}]\n")
-    with watch(app, quiet=quiet) as watcher:
+    with watch(app.stdout, quiet=quiet) as watcher:
         pushed = push_image(
             ImageStore(app.root), reference, _known(reference), read_settings(), watcher
         )

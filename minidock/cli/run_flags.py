@@ -133,7 +133,11 @@ CREATE_FLAGS = (
     Flag("name", help="Assign a name to the container"),
     Flag("net", value="network", help="Connect a container to a network", hidden=True),
     Flag("network", value="network", help='Connect a container to a network ("none", "host")'),
-    Flag("pull", default="missing", help='Pull image before running ("missing", "never")'),
+    Flag("platform", help="Set platform if server is multi-platform capable"),
+    Flag(
+        "pull", default="missing", help='Pull image before running ("always", "missing", "never")'
+    ),
+    Flag("quiet", "q", "bool", help="Suppress the pull output"),
     *LIFECYCLE_FLAGS,
     Flag("read-only", kind="bool", help="Mount the container's root filesystem as read only"),
     Flag("rm", kind="bool", help="Automatically remove the container when it exits"),

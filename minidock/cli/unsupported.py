@@ -10,7 +10,6 @@ from minidock.cli.command import Unsupported as No
 
 _NETWORK = "container networks come later"
 _VOLUME = "volumes come later"
-_REGISTRY = "registries come later"
 _DAEMON = "there is no daemon to talk to"
 
 ROOT = (
@@ -31,7 +30,7 @@ RUN = (
     No("cpu-count", "", "it is for Windows"),
     No("cpu-percent", "", "it is for Windows"),
     No("detach-keys", "", "the keys are ctrl-p,ctrl-q"),
-    No("disable-content-trust", "", _REGISTRY),
+    No("disable-content-trust", "", "images are not signed"),
     No("dns", "", _NETWORK),
     No("dns-opt", "", _NETWORK),
     No("dns-option", "", _NETWORK),
@@ -52,10 +51,8 @@ RUN = (
     No("mount", "", _VOLUME),
     No("network-alias", "", _NETWORK),
     No("net-alias", "", _NETWORK),
-    No("platform", "", _REGISTRY),
     No("publish", "p", _NETWORK),
     No("publish-all", "P", _NETWORK),
-    No("quiet", "q", _REGISTRY),
     No("sig-proxy", "", "signals are always passed on"),
     No("storage-opt", "", "a container's files are limited by its filesystem only"),
     No("use-api-socket", "", "there is no socket yet"),
@@ -75,6 +72,6 @@ START = (
     No("detach-keys", "", "the keys are ctrl-p,ctrl-q"),
 )
 IMAGES = (No("tree", "", "images here are of one platform"),)
-PLATFORM = (No("platform", "", _REGISTRY),)
+PLATFORM = (No("platform", "", "images here are of one platform"),)
 """For import, history, rmi, image inspect."""
 RM = (No("link", "l", _NETWORK),)

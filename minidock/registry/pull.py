@@ -85,6 +85,7 @@ def pull(
     has changed, and what came completely is there for the next try."""
     repo_digest = f"{reference.repository}@{found.digest}"
     if store.is_named(reference, found.descriptor.digest, repo_digest):
+        _check_platform(store.resolve(str(reference)).config, reference, platform)
         return Pulled(found.digest, changed=False)
     config = _config(found)
     with store.receive(config, found.manifest) as receiver:

@@ -139,6 +139,28 @@ def test_all_tags(minidock, shop: str) -> None:
     assert sorted(shown) == ["latest", "one", "two"]
 
 
+def test_run_pulls_what_is_missing(minidock, shop: str) -> None:
+    done = minidock("run", "--rm", shop)
+    assert (done.returncode, done.stdout) == (0, "goods\n")
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"Unable to find image '{shop}:latest' locally"
+    assert lines[-1] == f"Status: Downloaded newer image for {shop}:latest"
+    done = minidock("run", "--rm", shop)
+    assert (done.stdout, done.stderr) == ("goods\n", "")
+    always = minidock("run", "--rm", "--pull", "always", shop)
+    assert always.stdout == "goods\n"
+    assert f"Status: Image is up to date for {shop}:latest\n" in always.stderr
+    minidock.ok("rmi", shop)
+    assert minidock("run", "--rm", "-q", shop).stderr == ""
+    minidock.ok("rmi", shop)
+    never = minidock("run", "--pull", "never", shop)
+    assert never.returncode == 125
+    assert f"No such image: {shop}:latest" in never.stderr
+    other = minidock("run", "--platform", "linux/s390x", shop)
+    assert other.returncode == 125
+    assert "does not provide the specified platform (linux/s390x)" in other.stderr
+
+
 def test_what_is_not_there(minidock, registry: Served) -> None:
     done = minidock("pull", f"{registry.address}/nosuch:tag")
     assert done.returncode == 1

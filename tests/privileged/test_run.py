@@ -186,12 +186,13 @@ def test_detached_with_cidfile_name_and_labels(minidock, tmp_path: Path) -> None
 
 
 def test_an_image_that_is_not_here(minidock) -> None:
-    done = minidock("run", "nosuch", "true")
+    done = minidock("run", "127.0.0.1:1/nosuch", "true")
     assert done.returncode == 125
     lines = done.stderr.splitlines()
-    assert lines[0] == "Unable to find image 'nosuch:latest' locally"
-    assert lines[1].startswith(
-        "minidock: Error response from daemon: pull access denied for nosuch, repository does not"
+    assert lines[0] == "Unable to find image '127.0.0.1:1/nosuch:latest' locally"
+    assert lines[1] == (
+        'minidock: Error response from daemon: Get "http://127.0.0.1:1/v2/": '
+        "connect: connection refused"
     )
     never = minidock("run", "--pull", "never", "nosuch", "true")
     assert "No such image: nosuch:latest" in never.stderr
