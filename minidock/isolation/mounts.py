@@ -209,6 +209,8 @@ def attach_tree(kernel: Kernel, root: int, tree: int, destination: str) -> None:
     kind = kind_of_bind(kernel, tree, destination)
     target = open_target(kernel, root, destination, kind, is_directory=is_directory)
     try:
+        if not is_directory and stat.S_ISDIR(kernel.fstat(target).st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))  # move_mount says EINVAL
         attach(kernel, tree, target)
     finally:
         kernel.close(target)

@@ -52,9 +52,12 @@ class PivotRoot(Step):
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         # By descriptor, not by name: this is the very mount that all others were made upon.
         kernel.fchdir(ctx.root)
+        old_root = kernel.open("/", os.O_PATH | os.O_DIRECTORY) if self.connected else -1
         kernel.pivot_root(".", ".")
         if self.connected:
+            kernel.fchdir(old_root)
             kernel.mount(None, ".", None, MountFlag.MS_SLAVE | MountFlag.MS_REC, None)
+            kernel.close(old_root)
         # Lazily: the interpreter and its libraries are still mapped from the old root.
         kernel.umount2(".", UmountFlag.MNT_DETACH)
         kernel.chdir("/")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from minidock.step import Context
 
 _LAST_SIGNAL = 64
+_EVERY_SIGNAL = (1 << _LAST_SIGNAL) - 1 & ~(1 << 8 | 1 << 18)  # SIGKILL, SIGSTOP: always default
 
 
 class CloseDescriptors(Step):
@@ -106,7 +107,10 @@ class ResetSignals(Step):
 def _ignored_signals(kernel: Kernel) -> int:
     """What the kernel says, a bit per signal: a parent may have had some ignored that the C library
     keeps for itself (32 and 33) and shows nobody. proc_pid_status(5)"""
-    fd = kernel.open("/proc/self/status", os.O_RDONLY)
+    try:
+        fd = kernel.open("/proc/self/status", os.O_RDONLY)
+    except FileNotFoundError:
+        return _EVERY_SIGNAL  # a container without /proc: then all of them
     try:
         lines = kernel.read(fd, 8192).splitlines()
     finally:

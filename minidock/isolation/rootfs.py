@@ -38,7 +38,6 @@ _WORDS = {
     "(what the host unmounts still goes)",
     MountFlag.MS_PRIVATE: "cut every connection between the host's mounts and those made from here",
     MountFlag.MS_SHARED: "keep mounts connected with the host's, in both directions",
-    MountFlag.MS_UNBINDABLE: "cut every connection with the host's mounts, and let none be copied",
 }
 
 
@@ -121,7 +120,9 @@ def plan_rootfs(spec: Spec) -> list[Step]:
     if not spec.makes_namespace("mount"):
         return [OpenRootfs(spec.root_path)]  # for chroot(2): nothing is mounted on the host
     flags = _propagation(spec)
-    steps: list[Step] = [SetPropagation(flags | MountFlag.MS_REC)]
+    # What is unbindable cannot be shown in the container either: that is for the root alone.
+    first = MountFlag.MS_PRIVATE if flags & MountFlag.MS_UNBINDABLE else flags
+    steps: list[Step] = [SetPropagation(MountFlag(first | MountFlag.MS_REC))]
     if flags & MountFlag.MS_SHARED:
         steps.append(CloseParent(spec.root_path))
     overlay = plan_root_overlay(spec)
