@@ -14,6 +14,7 @@ from minidock.errors import StoreError
 from minidock.linux.cgroupfs import CgroupFacts, read_cgroup_facts
 from minidock.record import Record
 
+FILTER_CACHE = "/run/minidock/seccomp"  # the machine's, whatever state root is used
 LEAST_KERNEL = (5, 12)  # mount_setattr(2), which seal.py and bind mounts need
 
 
@@ -27,11 +28,14 @@ class HostFacts(Record):
     rights: int = (1 << 64) - 1  # effective set of this process
     apparmor: str = ""  # which file below /proc/self/attr AppArmor reads, "" where it is not there
     selinux: bool = False
+    machine: str = "x86_64"  # as uname(2) has it
+    filter_cache: str = ""  # directory of compiled filters, see isolation/seccomp/cache.py
 
 
 def read_facts() -> HostFacts:
     """Ask this machine. Raises `StoreError` where the kernel is too old to do what is needed."""
-    release = os.uname().release
+    system = os.uname()
+    release = system.release
     major, minor = (int("".join(filter(str.isdigit, part))) for part in release.split(".")[:2])
     if (major, minor) < LEAST_KERNEL:
         raise StoreError(f"Linux {release} is too old: minidock needs 5.12 or newer")
@@ -44,6 +48,8 @@ def read_facts() -> HostFacts:
         rights=int(_field(status, "CapEff"), 16),
         apparmor=_apparmor(),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
+        machine=system.machine,
+        filter_cache=FILTER_CACHE,
     )
 
 

@@ -203,6 +203,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "set_name": ("prctl", lambda r, name: ("PR_SET_NAME", quote(name))),
     "keyctl": ("keyctl", lambda r, operation, name: (show.named(Keyctl, operation), quote(name))),
     "bpf": ("bpf", calls.bpf),
+    "seccomp": ("seccomp", calls.seccomp),
     "capset": ("capset", calls.capset),
     "setgroups": ("setgroups", calls.setgroups),
     "setresgid": ("setresgid", calls.ids),

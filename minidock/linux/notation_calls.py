@@ -34,6 +34,8 @@ from minidock.linux.flags import (
     Rlimit,
     SchedFlag,
     SchedPolicy,
+    SeccompFilterFlag,
+    SeccompOperation,
 )
 from minidock.linux.notation_words import ADDRESS, Unknown, quote
 from minidock.linux.syscalls import LIBRARY_SIGNALS
@@ -170,6 +172,12 @@ def bpf(result: object, cmd: int, attr: dict[str, int | bytes]) -> Shown:
     }
     members = ", ".join(f"{k}={words.get(k, show.number)(v)}" for k, v in attr.items())
     return show.named(BpfCmd, cmd), f"{{{members}}}", str(BPF_ATTR_SIZE[cmd])
+
+
+def seccomp(result: object, operation: int, flags: int, program: bytes) -> Shown:
+    """A program shows as its length."""
+    shown = f"{{len={len(program) // 8}, filter={ADDRESS}}}"
+    return show.named(SeccompOperation, operation), show.flags(SeccompFilterFlag, flags), shown
 
 
 def fstatfs(result: object, fd: int) -> Shown:

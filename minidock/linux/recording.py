@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from minidock.linux.flags import BpfCmd
+from minidock.linux.flags import BpfCmd, SeccompFilterFlag
 from minidock.linux.notation import METHODS, Call, show_call, show_error
 
 TYPE_CHECKING = False
@@ -147,4 +147,6 @@ def makes_descriptor(name: str, args: tuple[Any, ...]) -> bool:
         return bool(args[0] == BpfCmd.BPF_PROG_LOAD)
     if name == "ioctl":
         return bool(args[1] == 0x5441)  # TIOCGPTPEER
+    if name == "seccomp":
+        return bool(args[1] & SeccompFilterFlag.SECCOMP_FILTER_FLAG_NEW_LISTENER)
     return name in _OPENS

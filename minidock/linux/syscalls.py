@@ -34,6 +34,7 @@ SYS_RT_SIGACTION = 13 if _X86_64 else 134
 SYS_SCHED_SETATTR = 314 if _X86_64 else 274
 SYS_IOPRIO_SET = 251 if _X86_64 else 30
 SYS_BPF = 321 if _X86_64 else 280
+SYS_SECCOMP = 317 if _X86_64 else 277
 
 _SIGKILL, _SIGCHLD, _PR_SET_PDEATHSIG = 9, 17, 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -288,6 +289,17 @@ def bpf(cmd: int, attr: dict[str, int | bytes]) -> int:
             value = ctypes.addressof(held[-1])
         raw += value.to_bytes(size, sys.byteorder)
     return _done(_syscall(SYS_BPF, cmd, raw, len(raw)))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def seccomp(operation: int, flags: int, program: bytes) -> int:
+    """seccomp(2), SECCOMP_SET_MODE_FILTER; `program` is an array of `struct sock_filter`. With
+    SECCOMP_FILTER_FLAG_NEW_LISTENER it returns a descriptor."""
+    argument = _SockFprog(len(program) // 8, program)
+    return _done(_syscall(SYS_SECCOMP, operation, flags, ctypes.byref(argument)))
 
 
 # The union's members, in order, with their sizes. What is not passed on is zero. linux/bpf.h

@@ -16,6 +16,7 @@ from minidock.isolation.namespaces import CLONE_FLAGS, BecomeUndumpable, JoinNam
 from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.process import EnterWorkingDirectory, Execute
 from minidock.isolation.rlimits import plan_rlimits
+from minidock.isolation.seccomp.install import plan_seccomp
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
 from minidock.runtime.manner import MONITORED
@@ -44,6 +45,7 @@ def plan_exec(
     for namespace in spec.namespaces:
         flags |= CLONE_FLAGS[namespace.kind]
     users = spec.has_namespace("user")
+    seccomp = plan_seccomp(spec, process, facts)
     return ContainerPlan(
         prepare=(),
         enter=(
@@ -62,7 +64,8 @@ def plan_exec(
             NewSessionKeyring("exec"),
             plan_user(process),
             EnterWorkingDirectory(process.cwd, make=False),
-            *plan_surrender(spec, process, facts, manner),
+            *plan_surrender(spec, process, facts, manner, seccomp.early),
+            *seccomp.last,
             Execute(process.args, process.env),
         ),
     )

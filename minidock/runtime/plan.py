@@ -22,7 +22,9 @@ The order within is meaning. These hold, and tests say so:
     capability to mount is given up. A read-only root is last of these.
  6. The bounding set is dropped while CAP_SETPCAP is there, the user changes while CAP_SETUID is,
     and the capabilities themselves go last.
- 7. Descriptors are marked for closing right before execve, when nobody opens any more.
+ 7. The filter of system calls is loaded while CAP_SYS_ADMIN is there; a process that can gain no
+    new privileges needs none for it, and loads it last, when it has no call left to make but one.
+ 8. Descriptors are marked for closing right before execve, when nobody opens any more.
 
 Any step that fails ends the start; nothing runs half-confined.
 
@@ -43,6 +45,8 @@ from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUn
 from minidock.isolation.restrictions import plan_restrictions
 from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.rootfs import plan_rootfs
+from minidock.isolation.seccomp.install import plan_seccomp
+from minidock.isolation.staged_root import StagedRoot, plan_staged_root
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.runtime.await_start import plan_await, plan_hold
@@ -73,7 +77,10 @@ def plan_container(
     check_spec(spec, facts)
     cgroup = plan_cgroups(spec, facts.cgroups)
     mounts = plan_mounts(spec, facts.cgroups)
+    staged = spec.has_namespace("user") and spec.makes_namespace("mount")
+    root = plan_staged_root(spec) if staged else StagedRoot(inside=tuple(plan_rootfs(spec)))
     process = spec.process
+    seccomp = plan_seccomp(spec, process, facts)
     return ContainerPlan(
         prepare=(*cgroup.prepare,),
         enter=(
@@ -83,13 +90,14 @@ def plan_container(
             *plan_oom_score(process),
             *cgroup.join,
             *mounts.sources,
+            *root.outside,
             *plan_enter(spec),
         ),
         grant=plan_grant(spec),
         attach=plan_rlimits(process, from_outside=True) if spec.has_namespace("user") else (),
         isolate=(
             SetUmask(0),
-            *plan_rootfs(spec),
+            *root.inside,
             *mounts.mounts,
             *plan_devices(spec),
             *plan_sysctl(spec),
@@ -104,8 +112,9 @@ def plan_container(
             EnterWorkingDirectory(process.cwd),
             *mounts.readonly,
             *plan_restrictions(spec),
-            *plan_surrender(spec, process, facts, manner),
+            *plan_surrender(spec, process, facts, manner, seccomp.early),
             *plan_await(process, manner),
+            *seccomp.last,
             _plan_execute(spec),
         ),
     )

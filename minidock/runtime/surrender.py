@@ -1,7 +1,7 @@
 """How a process gives up what makes it the host's: the same for a container's init and an `exec`.
 
 The order is that of need: each step is still allowed by what the later ones take away. plan.py
-states it as invariants 4 to 7.
+states it as invariants 4 to 8.
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ def plan_user(process: Process) -> Step:
 
 
 def plan_surrender(
-    spec: Spec, process: Process, facts: HostFacts, manner: Manner
+    spec: Spec,
+    process: Process,
+    facts: HostFacts,
+    manner: Manner,
+    install_filter: tuple[Step, ...] = (),
 ) -> tuple[Step, ...]:
     """Give up rights, in the one order in which each step is still allowed. `process` is a process
-    of the container `spec`."""
+    of the container `spec`; `install_filter` wants CAP_SYS_ADMIN."""
     available = facts.capabilities
     users = spec.has_namespace("user")
     if users:
@@ -68,6 +72,7 @@ def plan_surrender(
         *(() if users else plan_rlimits(process, from_outside=False)),
         *((ForbidNewPrivileges(),) if process.no_new_privileges else ()),
         bounding,
+        *install_filter,
         BecomeUser(),
         *own,
         CloseDescriptors(manner.preserved),

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from minidock.record import Record
 from minidock.spec.config_fields import ConfigFields
+from minidock.spec.lean_json import dumps
 from minidock.spec.resources import Resources, parse_resources
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from minidock.spec.seccomp import Seccomp
 
 MAX_CONFIG_BYTES = 4 << 20  # a config.json is a few KiB; one of gigabytes is an attack
 
@@ -175,7 +172,7 @@ class Spec(Record):
     cgroups_path: str = ""
     rootfs_propagation: str = ""  # shared, slave, private, unbindable; with "r" for recursive
     sysctl: tuple[tuple[str, str], ...] = ()
-    seccomp: Seccomp | None = None
+    seccomp: str = ""  # JSON, decoded only when it is compiled: isolation/seccomp/cache.py
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     mount_label: str = ""
@@ -244,12 +241,9 @@ def _check_version(top: ConfigFields) -> None:
         raise top.error("ociVersion", f"is not 1.x: {version!r}")
 
 
-def _seccomp(linux: ConfigFields) -> Seccomp | None:
-    if not linux.document.get("seccomp"):
-        return None
-    from minidock.spec.seccomp import parse_seccomp
-
-    return parse_seccomp(linux.inner("seccomp"))
+def _seccomp(linux: ConfigFields) -> str:
+    profile = linux.inner("seccomp").document
+    return dumps(profile) if profile else ""
 
 
 def _personality(linux: ConfigFields) -> str:

@@ -55,9 +55,9 @@ from minidock.isolation.seccomp.assembler import (
     NUMBER,
     Assembler,
 )
+from minidock.isolation.seccomp.filter import Filter
 from minidock.isolation.seccomp.numbers import TABLE
 from minidock.linux.flags import SeccompAction, SeccompFilterFlag
-from minidock.record import Record
 from minidock.spec.seccomp import Argument
 
 TYPE_CHECKING = False
@@ -92,20 +92,6 @@ _ACTIONS = {
 }
 _WITH_DATA = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _KILLABLE_SINCE = (5, 19)
-
-
-class Filter(Record):
-    """A compiled profile: `program` is an array of `struct sock_filter`, `flags` are those of
-    seccomp(2), `summary` says for a person what it does."""
-
-    program: bytes
-    flags: int
-    summary: str
-
-    @property
-    def notifies(self) -> bool:
-        """Whether some calls wait for the decision of another process."""
-        return bool(self.flags & SeccompFilterFlag.SECCOMP_FILTER_FLAG_NEW_LISTENER)
 
 
 def compile_profile(profile: Seccomp, machine: str, kernel: tuple[int, int]) -> Filter:
@@ -161,7 +147,7 @@ def _flags(profile: Seccomp, kernel: tuple[int, int]) -> int:
             flags |= SeccompFilterFlag.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
     else:
         flags &= ~killable  # the kernel wants it with a listener only
-    return flags
+    return int(flags)
 
 
 def _answer(action: str, number: int | None) -> int:
