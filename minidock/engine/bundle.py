@@ -12,7 +12,7 @@ moby's daemon/oci_linux.go
 from __future__ import annotations
 
 from minidock.engine.cgroup import cgroups_path
-from minidock.engine.limits import resources
+from minidock.engine.host_config import LIMITS
 from minidock.engine.posture import CAPABILITIES as CAPABILITIES
 from minidock.engine.posture import MASKED_PATHS as MASKED_PATHS
 from minidock.engine.posture import READONLY_PATHS as READONLY_PATHS
@@ -123,8 +123,6 @@ def make_spec(
     args: Sequence[str],
 ) -> dict[str, Any]:
     """The document of `config.json` for a container with Docker's `Config` and `HostConfig`."""
-    from minidock.engine.sharing import namespaces
-
     host_network = host_config["NetworkMode"] == "host"
     sysctl = {
         "net.ipv4.ip_unprivileged_port_start": "0",
@@ -146,12 +144,34 @@ def make_spec(
             "namespaces": [{"type": kind} for kind in namespaces(host_config)],
             "cgroupsPath": cgroups_path(host_config, container_id),
             "devices": device_nodes(),
-            "resources": {"devices": device_rules(), **resources(host_config)},
+            "resources": {"devices": device_rules(), **_limits(host_config)},
             "sysctl": {**({} if host_network else sysctl), **(host_config.get("Sysctls") or {})},
             "maskedPaths": host_config["MaskedPaths"] or [],
             "readonlyPaths": host_config["ReadonlyPaths"] or [],
         },
     }
+
+
+def namespaces(config: dict[str, Any]) -> list[str]:
+    """The kinds that the container does not share with the host; the user's first."""
+    shared = {
+        "network": config["NetworkMode"] == "host",
+        "pid": config["PidMode"] == "host",
+        "ipc": config["IpcMode"] == "host",
+        "uts": config["UTSMode"] == "host",
+        "cgroup": config["CgroupnsMode"] == "host",
+    }
+    kinds = ("mount", "uts", "ipc", "pid", "cgroup", "network")
+    users = ["user"] if config["UsernsMode"] == "auto" else []
+    return users + [kind for kind in kinds if not shared.get(kind)]
+
+
+def _limits(config: dict[str, Any]) -> dict[str, Any]:
+    if not any(key in config for key in LIMITS):
+        return {}
+    from minidock.engine.limits import resources
+
+    return resources(config)
 
 
 def known_late(config: dict[str, Any]) -> bool:

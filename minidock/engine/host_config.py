@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 RUNTIME = "minidock"
 SHM_BYTES = 64 << 20
-_LIMITS = (
+LIMITS = (
     "Memory", "MemorySwap", "MemoryReservation", "MemorySwappiness", "OomKillDisable", "NanoCpus",
     "CpuShares", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus",
     "CpusetMems", "PidsLimit", "BlkioWeight", "BlkioWeightDevice", "BlkioDeviceReadBps",
     "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps",
 )  # fmt: skip
+"""The fields that become `linux.resources`, see limits.py."""
 
 
 def defaults() -> Config:
@@ -66,7 +67,7 @@ def checked(given: Config, find: Find, warn: Warn) -> Config:
     config = dict(given)
     _check_words(config)
     _check_capabilities(config, warn)
-    if any(key in config for key in _LIMITS):
+    if any(key in config for key in LIMITS):
         from minidock.engine.limit_rules import check_limits
 
         for warning in check_limits(config):

@@ -43,20 +43,6 @@ def check_modes(config: Config, find: Callable[[str], Container]) -> None:
             config[key] = _CONTAINER + other.id
 
 
-def namespaces(config: Config) -> list[str]:
-    """The kinds that the container does not share with the host."""
-    shared = {
-        "network": config["NetworkMode"] == "host",
-        "pid": config["PidMode"] == "host",
-        "ipc": config["IpcMode"] == "host",
-        "uts": config["UTSMode"] == "host",
-        "cgroup": config["CgroupnsMode"] == "host",
-    }
-    kinds = ("mount", "uts", "ipc", "pid", "cgroup", "network")
-    user = ["user"] if config.get("UsernsMode", "") == "auto" else []
-    return user + [kind for kind in kinds if not shared.get(kind)]
-
-
 def open_shared(config: Config, load: Callable[[str], Container | None]) -> dict[str, str]:
     """Paths of the namespaces to join, by kind: of descriptors that this process now holds, and
     hands on to what it forks. Raises `Conflict` in Docker's words where there is none to join."""
