@@ -13,6 +13,7 @@ See: pts(4), pty(7), ioctl_tty(2), credentials(7) on sessions
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -129,4 +130,10 @@ class OwnStdio(Step):
             about = kernel.fstat(fd)
             if about.st_rdev == NULL:
                 continue  # /dev/null is everybody's
-            kernel.fchown(fd, ctx.uid, about.st_gid)
+            try:
+                kernel.fchown(fd, ctx.uid, about.st_gid)
+            except OSError as error:
+                # A file of a user who does not exist in this user namespace, or a read-only one:
+                # it stays whose it is, and can still be written to by its descriptor. So in runc.
+                if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+                    raise
