@@ -57,7 +57,7 @@ class App:
 
     def warn(self, text: str) -> None:
         """Say what of the user's wishes is not granted, without giving up."""
-        from minidock.cli.units import visible
+        from minidock.spec.quoting import visible
 
         self.err(f"WARNING: {visible(text)}\n")
 
@@ -94,7 +94,7 @@ class App:
 
 def describe(error: MinidockError | OSError) -> str:
     """An error in the words that go to stderr, without a newline at the end."""
-    from minidock.cli.units import visible
+    from minidock.spec.quoting import visible
 
     if isinstance(error, OSError):
         return visible(_describe_os_error(error))

@@ -20,6 +20,7 @@ from minidock.cli.attached import (
 from minidock.cli.command import Command, Flag
 from minidock.cli.run_options import environment
 from minidock.errors import MinidockError
+from minidock.spec.quoting import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def execute(args: Parsed, app: App) -> int:
     if outcome.kind != "started":
         if detach:
             raise MinidockError(outcome.message)
-        app.out(f"{outcome.message}\r\n")  # Docker sends it down the stream it had opened
+        app.out(f"{visible(outcome.message)}\r\n")  # Docker sends it down the stream it had opened
         return outcome.code if outcome.code in (126, 127) else 126
     if detach:
         return 0

@@ -204,7 +204,8 @@ class _Line:
         return reference.familiar_repository + tag
 
     def Command(self) -> str:  # noqa: N802
-        from minidock.cli.units import ellipsis, quote
+        from minidock.cli.units import ellipsis
+        from minidock.spec.quoting import quote
 
         words = [str(self._document["Path"])]
         words += [f"'{word}'" if " " in word else word for word in self._document["Args"]]

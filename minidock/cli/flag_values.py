@@ -62,7 +62,7 @@ def _float(text: str) -> float:
             raise ValueError
         return float(text)
     except ValueError:
-        from minidock.cli.units import quote
+        from minidock.spec.quoting import quote
 
         raise ValueError(f"strconv.ParseFloat: parsing {quote(text)}: invalid syntax") from None
 
@@ -106,7 +106,7 @@ def _ratio(text: str) -> tuple[int, int]:
 def uint16(text: str) -> str:
     """strconv.ParseUint(text, 0, 16)."""
     from minidock.cli.parse import parse_int
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     try:
         if text[:1] in ("+", "-"):
@@ -148,7 +148,7 @@ def _limit(text: str) -> int:
 
 def _decimal(text: str) -> int:
     """strconv.ParseInt(text, 10, 64)."""
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdigit()):

@@ -200,7 +200,7 @@ def _security_option(option: str) -> tuple[str, str]:
             return name, value
     if option == "no-new-privileges":
         return option, "true"
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     raise ClientError(f"Invalid --security-opt: {quote(option)}")
 

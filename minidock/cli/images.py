@@ -162,7 +162,7 @@ def _is_id(text: str) -> bool:
 
 
 def _tag_reference(text: str) -> Reference:
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
     from minidock.spec.reference import parse_reference
 
     try:

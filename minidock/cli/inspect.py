@@ -114,7 +114,7 @@ def inspect_images(args: Parsed, app: App) -> int:
 
 
 def _wrong_type(kind: str) -> str:
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     if kind in _ALL_TYPES:
         return f'type "{kind}" is not supported: there are only containers and images so far'

@@ -163,7 +163,7 @@ def _store(parsed: Parsed, flag: Flag, text: str) -> None:
     try:
         parsed.set(flag, text)
     except ValueError as error:
-        from minidock.cli.units import quote
+        from minidock.spec.quoting import quote
 
         message = f'invalid argument {quote(text)} for "{flag.spelling}" flag: {error}'
         raise bad_usage(parsed, message) from None
@@ -247,6 +247,6 @@ def parse_int(text: str) -> int:
 
 
 def _go_number_error(function: str, text: str, why: str) -> ValueError:
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     return ValueError(f"strconv.{function}: parsing {quote(text)}: {why}")

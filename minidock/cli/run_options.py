@@ -103,7 +103,7 @@ def environment(args: Parsed) -> tuple[str, ...]:
     """The files first, then the flags. A name alone takes the value it has here; where it has
     none, a flag takes the variable out of the image's environment, and a file leaves it alone."""
     from minidock.cli.parse import bad_usage
-    from minidock.cli.units import quote
+    from minidock.spec.quoting import quote
 
     found: list[str] = []
     for path in args.each("env-file"):

@@ -9,7 +9,8 @@ See: https://pkg.go.dev/text/tabwriter, docker/cli cli/command/formatter/tabwrit
 
 from __future__ import annotations
 
-from minidock.cli.units import display_width, escape
+from minidock.cli.units import display_width
+from minidock.spec.quoting import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

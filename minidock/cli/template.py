@@ -18,7 +18,7 @@ from minidock.cli.template_functions import HEADER_FUNCTIONS
 from minidock.cli.template_run import Template
 from minidock.cli.template_values import Fields as Fields
 from minidock.cli.template_values import GoMap, NoValue, Shape, to_json
-from minidock.cli.units import visible
+from minidock.spec.quoting import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

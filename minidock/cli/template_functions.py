@@ -18,8 +18,8 @@ from minidock.cli.template_values import (
     to_json,
     type_name,
 )
-from minidock.cli.units import quote
 from minidock.record import Record
+from minidock.spec.quoting import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from minidock.cli.template_tokens import TemplateError as TemplateError
 from minidock.cli.template_tokens import Token, parse_error, tokens
-from minidock.cli.units import quote
 from minidock.record import Record
+from minidock.spec.quoting import quote
 
 _MAX_DEPTH = 100  # parentheses and branches in each other
 _NOT_TAKEN = ("define", "template", "block")

@@ -1,9 +1,9 @@
-"""How numbers, times and strangers' text are written for people: Docker's and Go's own rules.
+"""How numbers, times and widths are written for people: Docker's and Go's own rules.
 
 Times are whole nanoseconds since 1970 (UTC) inside the program and RFC 3339 text on disk; there
 is no `datetime` here, it would cost 3 ms and has no nanoseconds.
 
-See: docker/go-units duration.go and size.go; strconv.Quote; docker/cli formatter/displayutils.go.
+See: docker/go-units duration.go and size.go; docker/cli formatter/displayutils.go.
 """
 
 from __future__ import annotations
@@ -71,40 +71,6 @@ def go_time(nanoseconds: int) -> str:
         f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d} "
         f"{'-' if t.tm_gmtoff < 0 else '+'}{minutes // 60:02d}{minutes % 60:02d} {t.tm_zone}"
     )
-
-
-_ESCAPES = {
-    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
-}  # fmt: skip
-
-
-def quote(text: str) -> str:
-    """strconv.Quote: a Go string literal."""
-    if text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return '"' + "".join(f"\\{c}" if c in '"\\' else escape(c) for c in text) + '"'
-
-
-def escape(char: str) -> str:
-    """One character as a terminal may see it: itself, or a Go escape if it is not printable."""
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as Python carries it (PEP 383)
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x20 or code == 0x7F:
-        return _ESCAPES.get(char) or f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def visible(text: str) -> str:
-    """Text that can do nothing to a terminal: control characters as escapes, newlines kept.
-
-    Names, labels and commands come from images, which come from strangers.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\n" else escape(c) for c in text)
 
 
 def display_width(text: str) -> int:

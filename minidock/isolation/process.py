@@ -17,6 +17,7 @@ import stat
 from minidock.errors import WRONG_REQUEST, StartFailed
 from minidock.isolation.reaper import run_child
 from minidock.linux.flags import CloseRangeFlag, Prctl
+from minidock.spec.quoting import quote
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -65,7 +66,7 @@ class EnterWorkingDirectory(Step):
                 message = f"Cannot mkdir: {self.path} is not a directory"
                 raise StartFailed(message, exit_code=WRONG_REQUEST) from error
             why = os.strerror(error.errno or 0).lower()
-            message = f"chdir to cwd ({_quote(self.path)}) set in config.json failed: {why}"
+            message = f"chdir to cwd ({quote(self.path)}) set in config.json failed: {why}"
             code = 127 if error.errno == errno.ENOENT else 126
             raise StartFailed(message, exit_code=code) from error
         # A descriptor of the host, or /proc/self/fd/N, as working directory would be outside.
@@ -229,8 +230,8 @@ def find_program(kernel: Kernel, name: str, path: str) -> str:
             return candidate
         found_not_executable = True
     if found_not_executable:
-        raise StartFailed(f"exec: {_quote(name)}: permission denied", exit_code=126)
-    raise StartFailed(f"exec: {_quote(name)}: executable file not found in $PATH", exit_code=127)
+        raise StartFailed(f"exec: {quote(name)}: permission denied", exit_code=126)
+    raise StartFailed(f"exec: {quote(name)}: executable file not found in $PATH", exit_code=127)
 
 
 def _check_program(kernel: Kernel, name: str) -> str:
@@ -239,11 +240,11 @@ def _check_program(kernel: Kernel, name: str) -> str:
     except OSError as error:
         code = 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
         text = (error.strerror or "").lower()
-        raise StartFailed(f"exec: {_quote(name)}: stat {name}: {text}", exit_code=code) from error
+        raise StartFailed(f"exec: {quote(name)}: stat {name}: {text}", exit_code=code) from error
     if stat.S_ISDIR(about.st_mode):
-        raise StartFailed(f"exec: {_quote(name)}: is a directory", exit_code=126)
+        raise StartFailed(f"exec: {quote(name)}: is a directory", exit_code=126)
     if not about.st_mode & 0o111:
-        raise StartFailed(f"exec: {_quote(name)}: permission denied", exit_code=126)
+        raise StartFailed(f"exec: {quote(name)}: permission denied", exit_code=126)
     return name
 
 
@@ -251,7 +252,3 @@ def _cannot_execute(program: str, error: OSError) -> StartFailed:
     # The file is there, so "no such file" means the interpreter named in its first line.
     code = 127 if error.errno == errno.ENOENT else 126
     return StartFailed(f"exec {program}: {os.strerror(error.errno or 0).lower()}", exit_code=code)
-
-
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -135,7 +135,7 @@ SINGLE = [
     # programs that cannot be started
     *(RUN + c for c in (
         "nosuch", "/nosuch", "./nosuch", "bin/nosuch", "/etc", "/", "/etc/passwd", "''", "/bin/",
-        "/etc/passwd/x", "'a b'", "é", "etc/passwd", ".", "..", "bin/sh -c 'exit 3'",
+        "/etc/passwd/x", "'a b'", "'a\nb\t\"'", "é", "etc/passwd", ".", "..", "bin/sh -c 'exit 3'",
     )),
     f"run --rm --network none {IMAGE}",
     *(f"run --rm --network none -u '{u}' {IMAGE} sh -c 'id -u; id -g; id -G; echo $HOME'" for u in (
@@ -264,7 +264,7 @@ LIFE = [
     SETTLE, STATE,
     "kill -s FOO c1", "kill -s 0 c1", "kill -s '' nosuch", "kill -s CONT c1",
     "exec c1 true", "exec c1 sh -c 'exit 9'", "exec c1 sh -c 'echo out; echo err >&2'",
-    "exec c1 nosuch", "exec c1 /nosuch", "exec c1 /etc/passwd", "exec c1 ''", "exec -d c1 true",
+    "exec c1 nosuch", "exec c1 'a\nb\t\"'", "exec c1 /nosuch", "exec c1 /etc/passwd", "exec c1 ''", "exec -d c1 true",
     "exec -d c1 nosuch", "exec -u nosuch c1 id", "exec -u 33:nosuch c1 id",
     "exec -u 4294967296 c1 id",
     "exec -u 33 -e A=1 -e NOSUCH c1 env", "exec -u www-data c1 id", "exec -e =x c1 env",

@@ -13,10 +13,9 @@ from minidock.cli.units import (
     go_time,
     human_duration,
     human_size,
-    quote,
     short_id,
-    visible,
 )
+from minidock.spec.quoting import quote, visible
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
