@@ -120,7 +120,7 @@ class BindDevice(Step):
             check_device(kernel, node, self.device)
             directory = make_directory(kernel, ctx.root, parent or "/")
             try:
-                target = _place_for_node(kernel, directory, name)
+                target = place_for_node(kernel, directory, name)
                 attach(kernel, node, target)
                 kernel.close(target)
             finally:
@@ -129,7 +129,7 @@ class BindDevice(Step):
             kernel.close(node)
 
 
-def _place_for_node(kernel: Kernel, directory: int, name: str) -> int:
+def place_for_node(kernel: Kernel, directory: int, name: str) -> int:
     """An O_PATH descriptor of a file that is no link, made where it is missing."""
     try:
         kernel.close(kernel.openat(directory, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

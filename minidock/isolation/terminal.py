@@ -17,7 +17,10 @@ import errno
 import os
 import struct
 
-from minidock.linux.flags import Ioctl, MountFlag
+from minidock.errors import StartFailed
+from minidock.isolation.detached import DETACHED, attach
+from minidock.isolation.devices import place_for_node
+from minidock.linux.flags import AtFlag, Ioctl
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from minidock.step import Context
 
 NULL = os.makedev(1, 3)  # the device that /dev/null is, see null(4)
+_PTMX = os.makedev(5, 2)  # pts(4)
 
 
 class NewSession(Step):
@@ -55,6 +59,8 @@ class OpenTerminal(Step):
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         master = kernel.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        if kernel.fstat(master).st_rdev != _PTMX:
+            raise StartFailed("/dev/pts/ptmx in the container is not what makes terminals")
         kernel.ioctl(master, Ioctl.TIOCSPTLCK, bytes(4))  # unlock the slave
         # The slave through its master, not by a name under /dev/pts that could be a trap.
         flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
@@ -73,9 +79,17 @@ class OpenTerminal(Step):
         kernel.close(slave)
 
     def _show_as_console(self, kernel: Kernel, slave: int) -> None:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
-        kernel.close(kernel.open("/dev/console", flags, 0o600))
-        kernel.mount(f"/proc/self/fd/{slave}", "/dev/console", None, MountFlag.MS_BIND, None)
+        """Mount what the descriptor is open on, on a file that is no link: with names, both could
+        be something else by the time they are used (CVE-2025-52565)."""
+        directory = kernel.open("/dev", os.O_PATH | os.O_DIRECTORY)
+        try:
+            place = place_for_node(kernel, directory, "console")
+            tree = kernel.open_tree(slave, "", DETACHED | AtFlag.AT_EMPTY_PATH)
+            attach(kernel, tree, place)
+            kernel.close(tree)
+            kernel.close(place)
+        finally:
+            kernel.close(directory)
 
 
 class ConnectStdio(Step):

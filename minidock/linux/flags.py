@@ -242,6 +242,12 @@ class FilesystemType(IntEnum):
     """What statfs(2) says of a filesystem's type."""
 
     PROC_SUPER_MAGIC = 0x9FA0
+    SYSFS_MAGIC = 0x62656572
+    TMPFS_MAGIC = 0x01021994
+    DEVPTS_SUPER_MAGIC = 0x1CD1
+    OVERLAYFS_SUPER_MAGIC = 0x794C7630
+    CGROUP_SUPER_MAGIC = 0x27E0EB
+    CGROUP2_SUPER_MAGIC = 0x63677270
 
 
 class Keyctl(IntEnum):

@@ -58,6 +58,15 @@ _SELDOM = (
     "/usr/sbin",
 )  # of $PATH; most programs are further on
 _NULL = os.makedev(1, 3)
+_TYPES = {
+    "": FilesystemType.OVERLAYFS_SUPER_MAGIC,  # what the image lies on
+    "proc": FilesystemType.PROC_SUPER_MAGIC,
+    "sysfs": FilesystemType.SYSFS_MAGIC,
+    "tmpfs": FilesystemType.TMPFS_MAGIC,
+    "devpts": FilesystemType.DEVPTS_SUPER_MAGIC,
+    "cgroup": FilesystemType.CGROUP_SUPER_MAGIC,
+    "cgroup2": FilesystemType.CGROUP2_SUPER_MAGIC,
+}
 
 
 def rehearse(
@@ -147,6 +156,7 @@ class ImaginedKernel(RecordingKernel):
         self._of_container: set[int] = set()  # descriptors of files there, not of the host's
         self._mounted: dict[str, str] = {}
         self._made: set[str] = set()
+        self._nodes = {"/dev/pts/ptmx": (stat.S_IFCHR | 0o666, os.makedev(5, 2))}
         self._drained: set[int] = set()
         self._cwd = "/"
         self._stdio = (_NULL if not interactive else 0, 0, 0)
@@ -176,9 +186,10 @@ class ImaginedKernel(RecordingKernel):
         """stat(2) of a path in the container. Raises `FileNotFoundError`."""
         path = normpath(path)
         where, kind = self._filesystem(path)
-        if path in self._made or path == where or path == "/dev/pts/ptmx":
-            device = _NULL if path == "/dev/null" else 0
-            return _status(stat.S_IFCHR | 0o666 if device else stat.S_IFDIR | 0o755, device)
+        if path in self._nodes:
+            return _status(*self._nodes[path])
+        if path in self._made or path == where:
+            return _status(stat.S_IFDIR | 0o755)
         if kind in ("proc", "sysfs"):
             return os.stat(path)
         if kind:
@@ -214,7 +225,7 @@ class ImaginedKernel(RecordingKernel):
 
     def _openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int:
         if flags & os.O_CREAT:
-            self._made.add(self._at(dirfd, path))
+            self._nodes[self._at(dirfd, path)] = (stat.S_IFREG | mode, 0)
         return self._new(self._at(dirfd, path), inside=dirfd in self._of_container)
 
     def _openat2(self, dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
@@ -265,13 +276,16 @@ class ImaginedKernel(RecordingKernel):
 
     def _fstatfs(self, fd: int) -> int:
         kind = self._filesystem(self._files[fd])[1] if fd in self._of_container else ""
-        return FilesystemType.PROC_SUPER_MAGIC if kind == "proc" else 0
+        return _TYPES.get(kind, 0)
 
     def _ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes:
         if request == Ioctl.NS_GET_NSTYPE:
             with open(self._files[fd], "rb") as file:  # one that exists, and may be looked at
                 return fcntl.ioctl(file, request, argument)
         answer: int | bytes = super().answer("ioctl", (fd, request, argument))
+        if request == Ioctl.TIOCGPTPEER and isinstance(answer, int):
+            self._files[answer] = "/dev/pts/0"
+            self._of_container.add(answer)
         return answer
 
     def _mkdir(self, path: str, mode: int) -> int:
@@ -293,7 +307,7 @@ class ImaginedKernel(RecordingKernel):
         return 0
 
     def _mknodat(self, dirfd: int, path: str, mode: int, device: int) -> int:
-        self._made.add(self._at(dirfd, path))
+        self._nodes[self._at(dirfd, path)] = (mode, device)
         return 0
 
     def _symlinkat(self, target: str, dirfd: int, path: str) -> int:
