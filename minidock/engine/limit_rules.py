@@ -65,12 +65,15 @@ def _read(path: str) -> str:
         return ""
 
 
-def check_limits(config: Config, *, update: bool = False) -> list[str]:
+def check_limits(
+    config: Config, *, update: bool = False, support: Support | None = None
+) -> list[str]:
     """Correct `config` in place; the warnings. Raises `InvalidInput` in Docker's words.
 
     `update`: it is a change of limits, so that what is not in it may have been set before.
+    `support` is asked for where it is not given.
     """
-    support = Support(read_cgroup_facts())
+    support = support or Support(read_cgroup_facts())
     runtime, period = config.get("CpuRealtimeRuntime", 0), config.get("CpuRealtimePeriod", 0)
     if runtime and period and runtime > period:
         raise InvalidInput("cpu real-time runtime cannot be higher than cpu real-time period")
