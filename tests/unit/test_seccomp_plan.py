@@ -6,6 +6,7 @@ from minidock.isolation.capabilities import SetCapabilities
 from minidock.isolation.process import Execute, ForbidNewPrivileges
 from minidock.isolation.seccomp.install import InstallSeccomp
 from minidock.isolation.user import BecomeUser
+from minidock.linux.cgroupfs import CgroupFacts
 from minidock.linux.host import HostFacts
 from minidock.linux.recording import RecordingKernel
 from minidock.runtime.exec import plan_exec
@@ -19,7 +20,7 @@ PROFILE = {
     "defaultAction": "SCMP_ACT_ERRNO",
     "syscalls": [{"names": ["read", "openat"], "action": "SCMP_ACT_ALLOW"}],
 }
-FACTS = HostFacts((6, 1), (1 << 41) - 1, 40)
+FACTS = HostFacts((6, 1), (1 << 41) - 1, 40, CgroupFacts((), "/sys/fs/cgroup"))
 SPEC = Spec(
     "/bundle/rootfs",
     Process(("true",)),
