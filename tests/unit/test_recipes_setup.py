@@ -115,7 +115,7 @@ class TestLauncher:
 
     def start(self, python: str | Path, package: Path) -> subprocess.CompletedProcess[str]:
         launcher = package / "minidock-launcher"
-        launcher.write_text(run(SETUP / "launcher", python, package).stdout)
+        launcher.write_text(run(SETUP / "launcher", "minidock.cli.main", python, package).stdout)
         launcher.chmod(0o755)
         return run(launcher, "a b", "-c", PYTHONPATH="/nonsense", PYTHONHOME="/nonsense")
 
@@ -126,7 +126,9 @@ class TestLauncher:
 
     def test_names_the_real_interpreter_not_the_environments_link(self, package: Path) -> None:
         real = os.path.realpath(sys.executable)
-        assert run(SETUP / "launcher", sys.executable, package).stdout.startswith(f"#!{real} -IS\n")
+        assert run(
+            SETUP / "launcher", "minidock.cli.main", sys.executable, package
+        ).stdout.startswith(f"#!{real} -IS\n")
 
     def test_a_path_that_a_hash_bang_cannot_hold_goes_through_sh(
         self, package: Path, tmp_path: Path
