@@ -57,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return app.fail(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "minidock").startswith("minidock"):
+            raise
+        app.err(
+            f"minidock: the Python package {error.name} is not here: `make install` brings it\n"
+        )
+        return 1
 
 
 def entry() -> NoReturn:

@@ -279,6 +279,19 @@ def test_a_full_disk_is_one_line() -> None:
     )
 
 
+def test_a_python_without_our_dependencies_is_told_what_it_lacks() -> None:
+    """The system's own, say, from a checkout. Only --help and completion need click."""
+    line = [sys.executable, "-I", "-S", "-c"]
+    root = Path(registry.__file__).parents[2]
+    program = "import sys; sys.path.append(sys.argv.pop(1)); from minidock.cli.main import *; "
+    line += [program + "sys.exit(main())", str(root), "ps", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert (
+        done.stderr == "minidock: the Python package click is not here: `make install` brings it\n"
+    )
+    assert done.returncode == 1
+
+
 def test_closed_standard_descriptors_are_never_reused() -> None:
     shell = ["sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', sys.executable, "-m", "minidock"]
     assert subprocess.run([*shell, "--version"]).returncode == 0
