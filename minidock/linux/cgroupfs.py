@@ -97,7 +97,7 @@ def read_unified_controllers(root: str) -> tuple[str, ...]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 

@@ -74,7 +74,7 @@ def start_time(pid: int) -> int:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 

@@ -44,7 +44,9 @@ _encode = make_encoder(
 def loads(data: bytes | str) -> Any:
     """Decode one document. Raises `ValueError` (which includes UnicodeDecodeError) for what is not
     JSON, `RecursionError` for what is nested too deeply."""
-    text = (data.decode("utf-8-sig") if isinstance(data, bytes) else data).strip(" \t\n\r")
+    # (The codec utf-8-sig would do it, but is a file to be found and read.)
+    text = data.removeprefix(b"\xef\xbb\xbf").decode() if isinstance(data, bytes) else data
+    text = text.strip(" \t\n\r")
     try:
         value, end = _scan(text, 0)
     except StopIteration as stop:

@@ -101,6 +101,7 @@ import minidock.engine.run, minidock.engine.client, minidock.image.store
 LAUNCHER = """
 import minidock.engine.launcher, minidock.runtime.launch
 import minidock.runtime.plan, minidock.runtime.exec
+minidock.engine.launcher.read_facts(), minidock.engine.launcher.loads(b"{}")
 """
 PS = """
 from minidock.cli.app import App
@@ -124,6 +125,8 @@ def test_the_fast_path_is_light(code: str) -> None:
     found = modules_after(code)
     assert not found & HEAVY
     assert not found & OBSERVERS
+    codecs = {name for name in found if name.startswith("encodings.")}
+    assert codecs == {"encodings.aliases", "encodings.utf_8"}  # what Python itself begins with
 
 
 def test_the_monitor_carries_little() -> None:
