@@ -156,7 +156,7 @@ def ps(args: Parsed, app: App) -> int:
     if quiet:
         app.out("".join(f"{_id(row, cut)}\n" for row in listed))
         return 0
-    lines = [_Line(row, Sizes(images), cut=cut) for row in listed]
+    lines = [Line(row, Sizes(images), cut=cut) for row in listed]
     if form in ("", "table"):
         from minidock.cli.table import table
 
@@ -172,11 +172,11 @@ def _id(row: Listed, cut: bool) -> str:
     return row.container.id[:12] if cut else row.container.id
 
 
-class _Line:
+class Line:
     """One container as `ps` shows it. The methods are the fields that `--format` knows, see
     docker/cli cli/command/formatter/container.go."""
 
-    def __init__(self, row: Listed, sizes: Sizes, *, cut: bool) -> None:
+    def __init__(self, row: Listed, sizes: Sizes | None, *, cut: bool) -> None:
         self._row = row
         self._sizes = sizes
         self._cut = cut
@@ -256,6 +256,7 @@ class _Line:
     def Size(self) -> str:  # noqa: N802
         from minidock.cli.units import human_size
 
+        assert self._sizes
         written, whole = self._sizes.of(self._row.container)
         virtual = f" (virtual {human_size(whole)})" if whole else ""
         return human_size(written) + virtual
@@ -297,7 +298,7 @@ def _ago(since: int) -> str:
     return f"{_duration(since)} ago"
 
 
-def _formatted(form: str, lines: list[_Line], *, with_size: bool) -> str:
+def _formatted(form: str, lines: list[Line], *, with_size: bool) -> str:
     """What `--format` asks for. Raises `TemplateError`."""
     from minidock.cli.template import Fields, format_rows
     from minidock.cli.template_run import Template

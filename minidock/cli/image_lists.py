@@ -104,13 +104,13 @@ def images(args: Parsed, app: App) -> int:
         return 0
     whole, digests = args.on("no-trunc"), args.on("digests")
     if args.on("quiet"):
-        app.out("".join(_id(i.image.id, whole) + "\n" for i in listed for _ in _names(i)))
+        app.out("".join(_id(i.image.id, whole) + "\n" for i in listed for _ in names_of(i)))
         return 0
     rows = []
     for item in listed:
         image_id = _id(item.image.id, whole)
         when, size = _ago(_created(item)), human_size(store.size(item.image))
-        for repository, tag in _names(item):
+        for repository, tag in names_of(item):
             digest = (_digest(item, repository),) if digests else ()
             rows.append((repository, tag, *digest, image_id, when, size))
     header = ("REPOSITORY", "TAG", *(("DIGEST",) if digests else ()), "IMAGE ID", "CREATED", "SIZE")
@@ -150,7 +150,7 @@ def _created(item: Listed) -> int:
     return created(item.image)
 
 
-def _names(item: Listed) -> list[tuple[str, str]]:
+def names_of(item: Listed) -> list[tuple[str, str]]:
     """Repository and tag, of each name a row."""
     if not item.references:
         return [(NONE, NONE)]
@@ -205,7 +205,7 @@ def _format_images(args: Parsed, app: App, store: ImageStore, listed: list[Liste
     rows = [
         _image_fields(item, store, repository, tag, whole)
         for item in listed
-        for repository, tag in _names(item)
+        for repository, tag in names_of(item)
     ]
     app.out(format_rows(args.text("format"), rows, _IMAGE_HEADERS))
 

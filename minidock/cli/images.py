@@ -72,17 +72,6 @@ COMMIT = Command(
         "minidock commit -m 'with curl' -c 'CMD [\"curl\"]' web web:2",
     ),
 )
-PRUNE = Command(
-    help="Remove unused images (comes later)",
-    run=_MODULE + "prune",
-    most=0,
-    flags=(
-        Flag("all", "a", "bool", help="Remove all unused images, not just dangling ones"),
-        Flag("filter", kind="list", value="filter", help="Provide filter values"),
-        Flag("force", "f", "bool", help="Do not prompt for confirmation"),
-    ),
-    examples=("minidock image prune",),
-)
 
 
 def _reference(text: str) -> Reference | None:
@@ -198,14 +187,6 @@ def rmi(args: Parsed, app: App) -> int:
         app.fail(failure)
     # What is not there need not be forced to go.
     return int(any(not (force and isinstance(failure, NotFound)) for failure in errors))
-
-
-def prune(args: Parsed, app: App) -> int:
-    """`minidock image prune`"""
-    raise ClientError(
-        "minidock image prune: removing unused images comes later",
-        hint="Images without a name: minidock rmi $(minidock images -q -f dangling=true)",
-    )
 
 
 # ── commit ──

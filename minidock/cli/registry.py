@@ -41,9 +41,12 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image push, push", "minidock.cli.registries:PUSH"),
     ("image save, save", "minidock.cli.archives:SAVE"),
     ("image load, load", "minidock.cli.archives:LOAD"),
-    ("image prune", "minidock.cli.images:PRUNE"),
+    ("image prune", "minidock.cli.prune:IMAGES"),
     ("image tag, tag", "minidock.cli.images:TAG"),
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
+    ("container prune", "minidock.cli.prune:CONTAINERS"),
+    ("system df", "minidock.cli.system:DF"),
+    ("system prune", "minidock.cli.prune:SYSTEM"),
     ("login", "minidock.cli.registries:LOGIN"),
     ("logout", "minidock.cli.registries:LOGOUT"),
     ("explain", "minidock.cli.explain:EXPLAIN"),
@@ -54,6 +57,7 @@ TREE: tuple[tuple[str, str], ...] = (
 GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
+    "system": "Manage minidock",
 }
 
 NEED_MONITOR = frozenset(("run", "container run", "start", "container start"))

@@ -75,3 +75,4 @@ IMAGES = (No("tree", "", "images here are of one platform"),)
 PLATFORM = (No("platform", "", "images here are of one platform"),)
 """For import, history, rmi, image inspect."""
 RM = (No("link", "l", _NETWORK),)
+SYSTEM_PRUNE = (No("volumes", "", _VOLUME),)

@@ -99,11 +99,12 @@ def _matching(layout: Layout, entries: list[Entry], text: str) -> list[tuple[Ent
         ]
         if hits:
             return hits
+        if not every:
+            raise NotFound("reference does not exist")
     try:
         image = catalog.find(layout.blobs, entries, text)
-    except NotFound as error:
-        message = error.message.replace("No such image: ", "reference does not exist: ")
-        raise NotFound(message) from None
+    except NotFound:
+        raise NotFound(f"No such image: {text}") from None
     return [(entry, "") for entry in entries if _is(layout, entry, image)][:1]
 
 

@@ -1,0 +1,131 @@
+"""system df: how much room images and containers take."""
+
+from __future__ import annotations
+
+import time
+
+from minidock.cli.command import Command, Flag
+from minidock.cli.table import table
+from minidock.cli.units import human_duration, human_size, short_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.cli.app import App
+    from minidock.cli.parse import Parsed
+    from minidock.engine.disk_usage import DiskUsage
+
+DF = Command(
+    help="Show minidock disk usage",
+    run="minidock.cli.system:df",
+    most=0,
+    flags=(
+        Flag("format", help="Format output using a custom template"),
+        Flag("verbose", "v", "bool", help="Show detailed information on space usage"),
+    ),
+    examples=("minidock system df", "minidock system df -v"),
+)
+_TABLE = ("", "table")
+_HEADERS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+
+def df(args: Parsed, app: App) -> int:
+    """`minidock system df`"""
+    from minidock.engine.containers import Containers
+    from minidock.engine.disk_usage import disk_usage
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore
+
+    usage = disk_usage(Containers(Paths(app.root, app.run_root)), ImageStore(app.root))
+    if args.text("format") not in _TABLE:
+        from minidock.cli.template import Fields, format_rows
+
+        rows = [
+            Fields("*formatter.diskUsageContext", dict(zip(_HEADERS, row, strict=True)))
+            for row in _rows(usage)
+        ]
+        app.out(format_rows(args.text("format"), rows, _HEADERS))
+    elif args.on("verbose"):
+        app.out(_verbose(usage))
+    else:
+        app.out(table(tuple(_HEADERS.values()), _rows(usage)))
+    return 0
+
+
+def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str, str]]:
+    used = sum(1 for image in usage.images if image.containers)
+    active = sum(1 for one in usage.containers if one.row.state.active)
+    return [
+        _row("Images", len(usage.images), used, usage.layers, usage.reclaimable_layers),
+        _row(
+            "Containers",
+            len(usage.containers),
+            active,
+            usage.container_bytes,
+            usage.reclaimable_container_bytes,
+        ),
+    ]
+
+
+def _row(
+    what: str, total: int, active: int, size: int, reclaimable: int
+) -> tuple[str, str, str, str, str]:
+    share = f" ({reclaimable * 100 // size}%)" if size else ""
+    free = f"{human_size(reclaimable, 4)}{share}"
+    return what, str(total), str(active), human_size(size, 4), free
+
+
+def _verbose(usage: DiskUsage) -> str:
+    return (
+        "Images space usage:\n\n"
+        + table(
+            (
+                *("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"),
+                *("SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"),
+            ),
+            _image_rows(usage),
+        )
+        + "\nContainers space usage:\n\n"
+        + table(
+            ("CONTAINER ID", "IMAGE", "COMMAND", "SIZE", "CREATED", "STATUS", "NAMES"),
+            _container_rows(usage),
+        )
+    )
+
+
+def _image_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
+    from minidock.cli.image_lists import names_of
+    from minidock.engine.image_list import created
+
+    now = time.time_ns()
+    return [
+        (
+            repository,
+            tag,
+            short_id(image.listed.image.id),
+            f"{human_duration(now - created(image.listed.image))} ago",
+            human_size(image.size),
+            human_size(image.shared, 4),
+            human_size(image.size - image.shared, 4),
+            str(image.containers),
+        )
+        for image in usage.images
+        for repository, tag in names_of(image.listed)
+    ]
+
+
+def _container_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
+    from minidock.cli.container_lists import Line
+
+    rows: list[tuple[str, ...]] = []
+    for one in usage.containers:
+        line = Line(one.row, None, cut=True)
+        size = human_size(one.size)
+        age, status = line.RunningFor(), line.Status()
+        rows.append((line.ID(), line.Image(), line.Command(), size, age, status, line.Names()))
+    return rows
