@@ -72,6 +72,8 @@ def create(
 
     Raises `MinidockError`; nothing stays then.
     """
+    if not os.path.isdir(paths.containers):
+        images.resolve(options.image)  # on a new machine: no image, no directories either
     paths.make()
     sweep(paths, containers)
     with images.hold():  # until container.json says so, nobody knows that the layers are needed

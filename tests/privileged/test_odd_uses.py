@@ -43,6 +43,15 @@ def test_the_state_is_closed_to_other_users(minidock, root_tarball, tmp_path) ->
     assert {p.stat().st_mode & 0o777 for p in fresh.root.iterdir()} == {0o700}
 
 
+def test_a_run_without_its_image_leaves_nothing(minidock, tmp_path) -> None:
+    fresh = type(minidock)(tmp_path / "new")
+    done = fresh("run", "--rm", "--pull", "never", "busybox", "true")
+    assert done.returncode == 125
+    assert "No such image: busybox:latest" in done.stderr
+    assert not fresh.root.exists()
+    assert not fresh.run_root.exists()
+
+
 def test_an_output_that_takes_nothing_is_named(minidock) -> None:
     """ "No space left on device" alone would be taken for the containers' disk."""
     for words, code in ((("run", "--rm", "busybox", "echo"), 125), (("ps",), 1)):
