@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.health import health_of
+from minidock.engine.holding import is_held
 from minidock.spec.timestamp import ZERO
 
 TYPE_CHECKING = False
@@ -88,7 +89,8 @@ def _state(container: Container, state: State) -> Document:
 
 
 def _exec_ids(container: Container) -> list[str] | None:
-    """The processes that `exec` put in: a request lies here for as long as its process lives."""
+    """The processes that `exec` put in: a request lies here, and is held for as long as its process
+    lives."""
     try:
         names = sorted(os.listdir(container.run_dir))
     except FileNotFoundError:
@@ -96,7 +98,7 @@ def _exec_ids(container: Container) -> list[str] | None:
     return [
         name.removeprefix("exec-").removesuffix(".json")
         for name in names
-        if name.startswith("exec-") and name.endswith(".json")
+        if name.startswith("exec-") and is_held(f"{container.run_dir}/{name}")
     ] or None
 
 

@@ -16,7 +16,15 @@ from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.runtime.launch import Unobserved, launch
-from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel, describe_error
+from minidock.runtime.sync import (
+    CGROUPS,
+    FAILED,
+    INIT_PID,
+    PROCEED,
+    TERMINAL,
+    Channel,
+    describe_error,
+)
 from minidock.spec.lean_json import loads
 from minidock.spec.runtime import MAX_CONFIG_BYTES, parse_process, parse_spec
 from minidock.spec.timestamp import now
@@ -70,6 +78,7 @@ class _Start:
         self._order = order
         self._directory = order.directory
         self._ran_before = os.path.exists(f"{order.directory}/started.json")
+        self._init = -1
         self._narration = fds.pop() if "e" in order else -1
         self._stdio = (fds[0], fds[0], fds[0]) if "t" in order else (fds[0], fds[1], fds[2])
 
@@ -86,8 +95,9 @@ class _Start:
 
         facts = read_facts()
         plan = plan_container(container_id, spec, facts, self._stdio)
-        pid = self._launch(plan, self._write_started)
-        self._report(pid, "\n".join(cgroup_directories(spec, facts.cgroups)))
+        # Before they are made: should we be killed, the monitor removes them.
+        self._channel.send(CGROUPS, "\n".join(cgroup_directories(spec, facts.cgroups)))
+        self._report(self._launch(plan, self._write_started))
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""
@@ -102,8 +112,7 @@ class _Start:
         if start_time(request["init"]) != request["startTime"]:
             raise StartFailed("the container has just ended")
         plan = plan_exec(request["init"], spec, process, facts, self._stdio)
-        pid = self._launch(plan, lambda pid: None)
-        self._report(pid, "")
+        self._report(self._launch(plan, self._open_init))
 
     def failed(self, error: Exception) -> None:
         """Write down why, and tell the monitor, in the words Docker's layers put around it."""
@@ -113,6 +122,8 @@ class _Start:
             message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message + ": unknown"
         if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
+            if self._order.restarts:
+                record["RestartCount"] = self._order.restarts
             try:
                 write_json(f"{self._directory}/exited.json", record)
                 self._forget_start()
@@ -128,13 +139,17 @@ class _Start:
             except FileNotFoundError:
                 pass
 
-    def _report(self, pid: int, cgroups: str) -> None:
+    def _open_init(self, pid: int) -> None:
+        """While it waits for us, its number is its own."""
+        self._init = os.pidfd_open(pid)
+
+    def _report(self, pid: int) -> None:
         """Hand init over to the monitor. Without one nobody would hold its streams or learn of its
         end, so then it goes too."""
         try:
-            self._channel.send(INIT_PID, cgroups, pid)
+            self._channel.send(INIT_PID, number=pid)
         except OSError:
-            os.kill(pid, signal.SIGKILL)
+            signal.pidfd_send_signal(self._init, signal.SIGKILL)
 
     def _launch(self, plan: ContainerPlan, before_program: Any) -> int:
         return launch(plan, self._pass_terminal, self._observer(), before_program)
@@ -150,6 +165,7 @@ class _Start:
         self._channel.send(TERMINAL, fd=master)
 
     def _write_started(self, pid: int) -> None:
+        self._open_init(pid)
         monitor = os.getppid()
         if monitor != self._monitor:
             raise StartFailed("the monitor has died")

@@ -22,17 +22,18 @@ from __future__ import annotations
 
 import _socket
 import os
-import select
 import time
 
 from minidock.engine import frames
+from minidock.engine.aftermath import kill_children, oom_kills, reap_all, remove_cgroup
+from minidock.engine.holding import hold, lock_of
 from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
-from minidock.engine.monitor_order import Order
-from minidock.engine.session import Client, Streams
+from minidock.engine.monitor_order import IS_STARTED, Order
+from minidock.engine.session import Client, Pipes, Streams
 from minidock.engine.sockets import with_directory
 from minidock.engine.spawn import become_monitor, fork_launcher
-from minidock.runtime.sync import FAILED, INIT_PID, PROCEED, TERMINAL, Channel
+from minidock.runtime.sync import CGROUPS, FAILED, INIT_PID, PROCEED, TERMINAL, Channel
 from minidock.spec.timestamp import format_time
 
 TYPE_CHECKING = False
@@ -60,6 +61,7 @@ class Monitor:
         self._pending: tuple[int, dict[int, str]] = (-1, {})
         self._listener: _socket.socket | None = None
         self._pid = 0
+        self._lock = -1
         self._cgroups: list[str] = []
         self._started = 0.0
         self._probes: Probes | None = None
@@ -135,14 +137,18 @@ class Monitor:
     # ── the start ──
 
     def _obey(self, order: Order) -> None:
+        try:
+            self._lock = _take_lock(order.run_dir if "x" in order else lock_of(order.directory))
+        except BlockingIOError:
+            return self._refuse("the container has been started meanwhile", IS_STARTED)
         self._order = order
         if "x" not in order:
             self._listen(order.run_dir)
-        self._pass_on(order)
+        return self._pass_on(order)
 
     def _pass_on(self, order: Order) -> None:
         """Give the launcher its order, with the container's ends of its pipes."""
-        ends = _Pipes(terminal="t" in order, stdin="i" in order)
+        ends = Pipes(terminal="t" in order, stdin="i" in order)
         if "e" in order:
             self._narration, narration = os.pipe2(os.O_CLOEXEC)
             ends.theirs.append(narration)
@@ -201,13 +207,14 @@ class Monitor:
         kind, text, number, fd = self._launcher.receive()
         if kind == TERMINAL:
             self._pending = (fd, {fd: "stdout"})
+        elif kind == CGROUPS:
+            self._cgroups = [path for path in text.split("\n") if path]
         elif kind == INIT_PID and self._order:
             while self._narration >= 0 and self._narrate():
                 pass  # all of it, before the program's first word
             self._pid = number
             self._started = time.monotonic()
             self._stream()
-            self._cgroups = [path for path in text.split("\n") if path]
             self._command.send(frames.STARTED, b"%d" % number)
             self._retire_launcher()
             self._watch_end(number)
@@ -218,21 +225,35 @@ class Monitor:
         else:
             while self._narration >= 0 and self._narrate():
                 pass
-            self._start_failed(text if kind == FAILED else "the launcher died", number or 128)
+            if kind != FAILED:
+                text, number = "the process that starts the container was killed", 128
+                self._abandon_start(text)
+            self._start_failed(text, number or 128)
 
     def _retire_launcher(self) -> None:
         self._loop.forget(self._launcher.fileno())
         self._launcher.close()
         os.waitpid(self._launcher_pid, 0)
 
-    def _refuse(self, message: str) -> None:
+    def _refuse(self, message: str, code: int = 128) -> None:
         """Nothing was begun; the launcher ends when its channel closes."""
-        self._command.send(frames.FAILED, b"\x80" + message.encode("utf-8", "replace"))
+        self._command.send(frames.FAILED, bytes((code,)) + message.encode("utf-8", "replace"))
         self._end()
+
+    def _abandon_start(self, why: str) -> None:
+        """The launcher is gone in the middle; init may be about to become the program."""
+        assert self._order
+        kill_children()
+        if "x" not in self._order and "r" not in self._order:
+            now = format_time(time.time_ns())
+            record: dict[str, object] = {"ExitCode": 128, "Error": why, "FinishedAt": now}
+            if self._order.restarts:
+                record["RestartCount"] = self._order.restarts
+            self._write_end(record)
 
     def _start_failed(self, message: str, code: int) -> None:
         self._retire_launcher()
-        _reap_all()
+        reap_all()
         self._clean_up()
         self._command.send(frames.FAILED, bytes((code & 255,)) + message.encode("utf-8", "replace"))
         self._end()
@@ -267,7 +288,7 @@ class Monitor:
             self._tell_end(code)
             self._end()
         else:
-            self._remove_cgroups()
+            self.remove_cgroups()
             self._tell_end(code)
             self._let_go(pause)
 
@@ -277,7 +298,7 @@ class Monitor:
         if "x" in self._order or "r" in self._order:
             return None
         record: dict[str, object] = {"ExitCode": code, "FinishedAt": format_time(finished)}
-        if any(map(_oom_kills, self._cgroups)):
+        if any(map(oom_kills, self._cgroups)):
             record["OOMKilled"] = True
         pause = self._pause_before_restart(code)
         if pause is not None and self._restarts:
@@ -358,15 +379,16 @@ class Monitor:
 
     # ── the last end ──
 
-    def _remove_cgroups(self) -> None:
-        for path in self._cgroups:
-            _remove_cgroup(path)
+    def remove_cgroups(self) -> bool:
+        """False where one cannot be removed."""
+        removed = [remove_cgroup(path) for path in self._cgroups]
         self._cgroups = []
+        return all(removed)
 
     def _clean_up(self) -> None:
         """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
         assert self._order
-        self._remove_cgroups()
+        clean = self.remove_cgroups()
         if "x" in self._order:
             os.unlink(self._order.run_dir)
             return
@@ -375,9 +397,11 @@ class Monitor:
         if self._listener:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
-        remove_run_dir(self._order.run_dir)
+        if clean:  # else it stays, as a sign that there is something left to sweep
+            remove_run_dir(self._order.run_dir)
         if "r" in self._order:
             remove_container_files(self._order.directory)
+        os.close(self._lock)  # who is told of the end may start it anew
 
     def _end(self) -> None:
         for client in self._clients:
@@ -385,61 +409,12 @@ class Monitor:
         self._ended = True
 
 
-class _Pipes:
-    """The pipes of a process without a terminal: the three ends it gets, and ours."""
-
-    def __init__(self, *, terminal: bool, stdin: bool) -> None:
-        self.theirs: list[int] = []
-        self.stdin = -1
-        self.outputs: dict[int, str] = {}
-        if terminal:
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            self.theirs = [null]
-            return
-        if stdin:
-            theirs, self.stdin = os.pipe2(os.O_CLOEXEC)
-        else:
-            theirs = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        self.theirs.append(theirs)
-        for stream in ("stdout", "stderr"):
-            ours, theirs = os.pipe2(os.O_CLOEXEC)
-            self.outputs[ours] = stream
-            self.theirs.append(theirs)
-
-
-def _reap_all() -> None:
-    """A failed start killed what it had begun; in a PID namespace that lives on (that of an
-    `exec`) it would stay as a zombie."""
-    while True:
+def _take_lock(path: str) -> int:
+    """Say that this is ours to look after. Whoever cleans up after an earlier monitor holds the
+    lock for a moment. Raises `BlockingIOError` where there is a monitor."""
+    for _ in range(20):
         try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def _oom_kills(cgroup: str) -> int:
-    """How often the kernel killed a process in there for want of memory; 0 where this hierarchy
-    does not control memory. cgroup-v2: memory.events, cgroup-v1: memory.oom_control"""
-    for name in ("memory.events", "memory.oom_control"):
-        try:
-            with open(f"{cgroup}/{name}", "rb") as file:
-                lines = file.read().splitlines()
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return 0
-        return sum(int(line.split()[1]) for line in lines if line.startswith(b"oom_kill "))
-    return 0
-
-
-def _remove_cgroup(path: str) -> None:
-    """rmdir, for as long as the kernel still takes the last process out (some milliseconds)."""
-    for pause in (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1):
-        select.select([], [], [], pause)
-        try:
-            os.rmdir(path)
-        except FileNotFoundError:
-            return
-        except OSError:
-            continue
-        return
+            return hold(path)
+        except BlockingIOError:
+            time.sleep(0.02)
+    return hold(path)

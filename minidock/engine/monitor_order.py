@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+IS_STARTED = 0  # in place of an exit code: another monitor looks after the container
+
 
 class Order:
     """`directory` is the container's; `run_dir` where its socket goes (for an `exec`: the file with

@@ -15,6 +15,7 @@ import os
 def remove_container_files(directory: str) -> None:
     """Remove a container's directory and the name that points to it. Raises `OSError`."""
     names = os.path.join(os.path.dirname(os.path.dirname(directory)), "names")
+    doom(directory)  # first: a container that is still there must not have lost its name
     release_names(names, os.path.basename(directory))
     remove_tree(directory)
 
@@ -46,7 +47,14 @@ def remove_run_dir(path: str) -> None:
 
 def remove_tree(top: str) -> None:
     """Remove a directory with everything in it. One that is not there is removed already."""
-    doomed = f"{top}.removing"  # from here on no reader takes it for a container
+    doomed = doom(top)
+    _empty(doomed)
+    _remove_empty(doomed)
+
+
+def doom(top: str) -> str:
+    """Give a directory the name under which no reader takes it for a container; that name."""
+    doomed = f"{top}.removing"
     try:
         os.rename(top, doomed)
     except FileNotFoundError:
@@ -54,8 +62,7 @@ def remove_tree(top: str) -> None:
     except OSError:  # ENOTEMPTY: an earlier removal was interrupted
         _empty(doomed)
         os.rename(top, doomed)
-    _empty(doomed)
-    _remove_empty(doomed)
+    return doomed
 
 
 def _empty(top: str) -> None:

@@ -11,10 +11,10 @@ import os
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
 from minidock.engine.health import has_check, merge_check
-from minidock.engine.monitor_order import Order
+from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.restart import checked_policy
 from minidock.engine.statefile import sync_directory, write_file, write_json
-from minidock.engine.sweep import MARKER, sweep
+from minidock.engine.sweep import MARKER, creating, sweep
 from minidock.errors import InvalidInput, NotFound
 from minidock.record import Record
 from minidock.spec.timestamp import now
@@ -76,8 +76,13 @@ def create(
         images.resolve(options.image)  # on a new machine: no image, no directories either
     paths.make()
     sweep(paths, containers)
-    with images.hold():  # until container.json says so, nobody knows that the layers are needed
-        return _create(paths, containers, images, options, warn)
+    at_it = creating(paths)
+    try:
+        # Until container.json says so, nobody knows that the layers are needed.
+        with images.hold():
+            return _create(paths, containers, images, options, warn)
+    finally:
+        os.close(at_it)
 
 
 def _create(
@@ -161,7 +166,24 @@ def start(
     letters += "s" if bundle.known_late(host_config) else ""
     order = Order(container.directory, container.run_dir, letters)
     connection.order(order.encode())
-    return connection.wait_started(narrate)
+    outcome = connection.wait_started(narrate)
+    if outcome.kind == "failed" and outcome.code == IS_STARTED:
+        return _await_other_start(container, outcome)
+    return outcome
+
+
+def _await_other_start(container: Container, refusal: Outcome) -> Outcome:
+    """Two commands start the same container at once: it counts as started by both."""
+    from time import sleep
+
+    from minidock.engine.client import Outcome
+    from minidock.engine.holding import is_held, lock_of
+
+    while not container.state().active:
+        if not is_held(lock_of(container.directory)):
+            return Outcome("failed", 128, refusal.message)
+        sleep(0.005)
+    return Outcome("started", 0)
 
 
 def _take_name(containers: Containers, wanted: str, container_id: str) -> str:

@@ -294,3 +294,25 @@ class Streams:
             if self._end_of_input:
                 os.close(self._stdin)
                 self._stdin = -1
+
+
+class Pipes:
+    """The pipes of a process without a terminal: the three ends it gets, and ours."""
+
+    def __init__(self, *, terminal: bool, stdin: bool) -> None:
+        self.theirs: list[int] = []
+        self.stdin = -1
+        self.outputs: dict[int, str] = {}
+        if terminal:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            self.theirs = [null]
+            return
+        if stdin:
+            theirs, self.stdin = os.pipe2(os.O_CLOEXEC)
+        else:
+            theirs = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self.theirs.append(theirs)
+        for stream in ("stdout", "stderr"):
+            ours, theirs = os.pipe2(os.O_CLOEXEC)
+            self.outputs[ours] = stream
+            self.theirs.append(theirs)

@@ -3,17 +3,23 @@
 There is no daemon to clean up after a command or a monitor that died in the middle. What they leave
 is inert (the kernel has taken mounts, namespaces and processes) but takes space:
 
-- a directory without container.json: a `create` that did not finish;
+- a directory without container.json: a `create` that did not finish. Who is creating one holds a
+  shared lock on the directory of all containers, so where that can be had for oneself alone,
+  nobody is;
 - a directory named `….removing`: a removal that did not finish;
+- a run directory whose monitor has died (nobody holds the container's lock), with cgroups;
 - a container run with `--rm` that has ended without anybody to remove it.
+
+Whoever cleans up after a monitor holds its lock meanwhile.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-import time
 
-from minidock.engine.removal import remove_container_files, remove_tree
+from minidock.engine.holding import hold, is_held, lock_of
+from minidock.engine.removal import remove_container_files, remove_run_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,36 +27,86 @@ if TYPE_CHECKING:
     from minidock.engine.paths import Paths
 
 MARKER = "auto-remove"  # an empty file beside container.json: cheaper to find than to parse
-_UNFINISHED_AFTER = 300  # seconds; a `create` takes milliseconds
-_STARTING_FOR = 60
+_DOOMED = ".removing"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def creating(paths: Paths) -> int:
+    """Say that a container is being made, until the descriptor is closed. Raises `OSError`."""
+    fd = os.open(paths.containers, _OPEN_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
 
 
 def sweep(paths: Paths, containers: Containers) -> None:
     """Remove leftovers. What cannot be removed stays for the next time."""
     try:
-        entries = list(os.scandir(paths.containers))
+        names = os.listdir(paths.containers)
     except FileNotFoundError:
         return
-    for entry in entries:
+    half_made = []
+    for name in names:
+        path = paths.container(name)
+        if name.endswith(_DOOMED):
+            _try_to_remove(path.removesuffix(_DOOMED))
+        elif not os.path.exists(f"{path}/container.json"):
+            half_made.append(path)
+        elif os.path.exists(f"{path}/{MARKER}") and not is_held(lock_of(path)):
+            _remove_if_ended(containers, name)
+    if half_made:
+        _remove_half_made(paths, half_made)
+    for name in os.listdir(paths.run_root):
+        if len(name) == 64 and not is_held(lock_of(paths.container(name))):
+            _clean_up_after_monitor(paths, containers, name)
+
+
+def _try_to_remove(directory: str) -> None:
+    try:
+        remove_container_files(directory)
+    except OSError:
+        pass
+
+
+def _remove_half_made(paths: Paths, directories: list[str]) -> None:
+    fd = os.open(paths.containers, _OPEN_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for directory in directories:
+            if not os.path.exists(f"{directory}/container.json"):  # it may be whole by now
+                _try_to_remove(directory)
+    except BlockingIOError:
+        pass  # somebody is at it
+    finally:
+        os.close(fd)
+
+
+def _remove_if_ended(containers: Containers, container_id: str) -> None:
+    container = containers.load(container_id)
+    if container and container.state().status == "exited":
+        from minidock.engine.lifecycle import remove
+
         try:
-            _sweep_one(entry, containers)
-        except OSError:
-            continue
-
-
-def _sweep_one(entry: os.DirEntry[str], containers: Containers) -> None:
-    if entry.name.endswith(".removing"):
-        remove_tree(entry.path.removesuffix(".removing"))
-    elif not os.path.exists(f"{entry.path}/container.json"):
-        if _age(entry) > _UNFINISHED_AFTER:
-            remove_container_files(entry.path)
-    elif os.path.exists(f"{entry.path}/{MARKER}") and _age(entry) > _STARTING_FOR:
-        container = containers.load(entry.name)
-        if container and container.state().status == "exited":
-            from minidock.engine.lifecycle import remove
-
             remove(container, force=False)
+        except OSError:
+            pass
 
 
-def _age(entry: os.DirEntry[str]) -> float:
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime
+def _clean_up_after_monitor(paths: Paths, containers: Containers, container_id: str) -> None:
+    from minidock.engine.lifecycle import sweep as sweep_container
+
+    container = containers.load(container_id)
+    try:
+        if container is None:
+            remove_run_dir(paths.run_dir(container_id))
+            return
+        lock = hold(lock_of(container.directory))
+    except OSError:
+        return  # removed meanwhile, or it has a monitor again
+    try:
+        if not container.state().running:
+            sweep_container(container)
+            remove_run_dir(container.run_dir)
+    except OSError:
+        pass
+    finally:
+        os.close(lock)

@@ -53,6 +53,7 @@ PLAN = 5
 MOUNTED = 6
 READY = 7
 GRANT = 8
+CGROUPS = 9  # from the launcher to the monitor only: what it is about to make
 
 _MAX_MESSAGE = 1 << 16
 _FD_BYTES = 4

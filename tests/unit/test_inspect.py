@@ -11,6 +11,7 @@ import pytest
 
 from minidock.cli.inspect import to_indented_json
 from minidock.engine.containers import Container
+from minidock.engine.holding import hold
 from minidock.engine.inspect import inspect_container, inspect_image, with_sizes
 from minidock.errors import StoreError
 from minidock.image.store import StoredImage
@@ -95,11 +96,16 @@ def test_a_running_one_with_execs(container: Container) -> None:
     run.mkdir()
     for name in ("exec-bb.json", "exec-aa.json", "attach.sock", "exec-cc.json.1.tmp"):
         (run / name).touch()
+    (run / "exec-dd.json").touch()  # of a monitor that was killed
+    held = [hold(f"{run}/exec-{name}.json") for name in ("aa", "bb")]
     document = inspect_container(container)
     state = document["State"]
     assert (state["Status"], state["Running"], state["Pid"]) == ("running", True, os.getpid())
     assert state["StartedAt"] == "2026-11-23T10:00:01Z"
     assert document["ExecIDs"] == ["aa", "bb"]
+    for fd in held:
+        os.close(fd)
+    assert inspect_container(container)["ExecIDs"] is None
     assert document["NetworkSettings"]["SandboxKey"] == f"/proc/{os.getpid()}/ns/net"
     container.document["HostConfig"]["NetworkMode"] = "host"
     settings = inspect_container(container)["NetworkSettings"]
