@@ -108,6 +108,10 @@ class Oci:
         except OSError:
             pass
 
+    def warn(self, message: str) -> None:
+        """Tell of something that stops nothing."""
+        self.error(message, "warning")
+
     def _line(self, message: str, level: str) -> bytes:
         import time
 

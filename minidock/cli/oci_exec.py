@@ -51,7 +51,7 @@ def execute(args: Parsed, oci: Oci) -> int:
     from minidock.runtime.foreground import Foreground
 
     assert oci.entrant
-    execution = Execution(_request(args, oci))
+    execution = Execution(_request(args, oci), oci.warn)
     terminal, socket = execution.process.terminal, args.text("console-socket")
     check_console(terminal, socket, detach=args.on("detach"))
     if socket:

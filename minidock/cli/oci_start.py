@@ -108,7 +108,7 @@ def create(args: Parsed, oci: Oci) -> int:
     from minidock.runtime.lifecycle import Creation
 
     assert oci.entrant
-    creation = Creation(_request(args, oci), wait=True)
+    creation = Creation(_request(args, oci), oci.warn, wait=True)
     creation.start(oci.entrant, _console(args, creation.terminal, detach=True))
     return 0
 
@@ -133,7 +133,7 @@ def run(args: Parsed, oci: Oci) -> int:
 
     assert oci.entrant
     request = _request(args, oci)
-    creation = Creation(request, wait=False)
+    creation = Creation(request, oci.warn, wait=False)
     take_terminal = _console(args, creation.terminal, detach=args.on("detach"))
     if args.on("detach"):
         creation.start(oci.entrant, take_terminal)
@@ -142,7 +142,7 @@ def run(args: Parsed, oci: Oci) -> int:
     pid = creation.start(oci.entrant, foreground.take_terminal)
     code = foreground.wait(pid)
     if not args.on("keep"):
-        delete(oci.root, request.container_id, force=True)
+        delete(oci.root, request.container_id, oci.warn, force=True)
     return code
 
 
@@ -150,7 +150,7 @@ def start(args: Parsed, oci: Oci) -> int:
     """`minidock oci start`"""
     from minidock.runtime import lifecycle
 
-    lifecycle.start(oci.root, args.positionals[0])
+    lifecycle.start(oci.root, args.positionals[0], oci.warn)
     return 0
 
 
@@ -181,5 +181,5 @@ def delete_container(args: Parsed, oci: Oci) -> int:
     """`minidock oci delete`"""
     from minidock.runtime import lifecycle
 
-    lifecycle.delete(oci.root, args.positionals[0], force=args.on("force"))
+    lifecycle.delete(oci.root, args.positionals[0], oci.warn, force=args.on("force"))
     return 0

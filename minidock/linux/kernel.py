@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
+import select
 
 from minidock.linux import signals as signal
 from minidock.linux import syscalls
@@ -62,6 +63,10 @@ class Kernel(Protocol):
     def openat(self, dirfd: int, path: str, flags: int, mode: int = 0) -> int: ...
     def openat2(self, dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int: ...
     def read(self, fd: int, count: int) -> bytes: ...
+    def pread(self, fd: int, count: int, offset: int) -> bytes: ...
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int: ...
+    def memfd_create(self, name: str, flags: int) -> int: ...
+    def poll(self, fd: int, timeout: int) -> bool: ...
     def write(self, fd: int, data: bytes) -> int: ...
     def close(self, fd: int) -> None: ...
     def close_range(self, first: int, last: int, flags: int) -> None: ...
@@ -157,6 +162,9 @@ class LinuxKernel:
     pidfd_open = staticmethod(os.pidfd_open)
     kill = staticmethod(os.kill)
     read = staticmethod(os.read)
+    pread = staticmethod(os.pread)
+    pwrite = staticmethod(os.pwrite)
+    memfd_create = staticmethod(os.memfd_create)
     write = staticmethod(os.write)
     close = staticmethod(os.close)
     fstat = staticmethod(os.fstat)
@@ -176,6 +184,12 @@ class LinuxKernel:
     setgroups = staticmethod(os.setgroups)
     setresgid = staticmethod(os.setresgid)
     setresuid = staticmethod(os.setresuid)
+
+    def poll(self, fd: int, timeout: int) -> bool:
+        """Whether there is something to read from one descriptor within `timeout` ms."""
+        waiting = select.poll()
+        waiting.register(fd, select.POLLIN)
+        return bool(waiting.poll(timeout))
 
     def wait4(self, pid: int) -> int:
         """The raw wait status of one child; blocks until it ends."""

@@ -136,6 +136,23 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
         lambda r, fd, n: (show.number(fd), quote(r, _CUT) if r else '""', show.number(n)),
     ),
     "write": ("write", lambda r, fd, data: (show.number(fd), quote(data), str(len(data)))),
+    "pread": (
+        "pread64",
+        lambda r, fd, n, at: (show.number(fd), quote(r, _CUT) if r else '""', str(n), str(at)),
+    ),
+    "pwrite": (
+        "pwrite64",
+        lambda r, fd, data, at: (show.number(fd), quote(data), str(len(data)), str(at)),
+    ),
+    "memfd_create": ("memfd_create", lambda r, name, flags: (quote(name), "MFD_CLOEXEC")),
+    "poll": (
+        "poll",
+        lambda r, fd, timeout: (
+            f"[{{fd={show.number(fd)}, events=POLLIN}}]",
+            "1",
+            str(timeout),
+        ),
+    ),
     "close": ("close", calls.ids),
     "close_range": ("close_range", calls.close_range),
     "dup2": ("dup2", calls.ids),

@@ -12,7 +12,13 @@ from minidock.errors import Conflict, StartFailed
 from minidock.linux.host import read_facts, start_time
 from minidock.record import Record
 from minidock.runtime.launch import Unobserved, launch
-from minidock.runtime.lifecycle import read_config, read_spec, status, write_pid_file
+from minidock.runtime.lifecycle import (
+    granted_process,
+    read_config,
+    status,
+    stored_spec,
+    write_pid_file,
+)
 from minidock.runtime.manner import Manner
 from minidock.runtime.state import StateDirectory
 from minidock.spec.fields import load_object
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minidock.runtime.entrant import Entrant
+    from minidock.runtime.lifecycle import Warn
     from minidock.spec.runtime import Process, Spec
 
 
@@ -55,7 +62,7 @@ class Execution:
     Raises `NotFound`, `Conflict` where the container is in no state for it, `BadJSON`.
     """
 
-    def __init__(self, request: ExecRequest) -> None:
+    def __init__(self, request: ExecRequest, warn: Warn) -> None:
         home = StateDirectory(request.root, request.container_id)
         self._request = request
         self._state = home.load()
@@ -65,9 +72,9 @@ class Execution:
         if found == "paused" and not request.ignore_paused:
             words = "cannot exec in a paused container (use --ignore-paused to override)"
             raise Conflict(words)
-        config = read_config(home.config)
-        self._spec = read_spec(config, self._state.bundle, request.container_id)
-        self.process = _process(request, self._spec)
+        self._facts = read_facts()
+        self._spec = stored_spec(home, self._state)
+        self.process = granted_process(_process(request, self._spec), self._facts, warn)
 
     def start(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
         """Let it run; its PID. Raises `StartFailed`."""
@@ -77,7 +84,7 @@ class Execution:
         manner = Manner(monitored=False, preserved=request.preserved)
         if start_time(state.pid) != state.start_time:
             raise StartFailed("the container has just ended")
-        plan = plan_exec(state.pid, self._spec, self.process, read_facts(), (0, 1, 2), manner)
+        plan = plan_exec(state.pid, self._spec, self.process, self._facts, (0, 1, 2), manner)
         entrant.preserved = request.preserved
         pid = launch(plan, take_terminal, Unobserved(), lambda pid: None, entrant)
         if request.pid_file:

@@ -23,22 +23,27 @@ import time
 from minidock.errors import Conflict, MinidockError, NotFound, StartFailed
 from minidock.isolation.cgroups import common as cgroups
 from minidock.linux import signals as signal
+from minidock.linux.flags import Capability
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.record import Record
 from minidock.runtime.launch import Unobserved, launch
 from minidock.runtime.manner import Manner
-from minidock.runtime.state import ContainerState, StateDirectory
+from minidock.runtime.state import OCI_VERSION, ContainerState, StateDirectory
 from minidock.runtime.sync import describe_error
 from minidock.spec.fields import load_object
-from minidock.spec.runtime import parse_spec
+from minidock.spec.lean_json import dumps
+from minidock.spec.runtime import Hooks, parse_spec
 from minidock.spec.timestamp import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minidock.linux.host import HostFacts
     from minidock.runtime.entrant import Entrant
-    from minidock.spec.runtime import Spec
+    from minidock.spec.runtime import Process, Spec
+
+    Warn = Callable[[str], object]
 
 _DEATH = 10.0  # seconds that a killed init may take to be gone
 
@@ -63,8 +68,9 @@ class Creation:
     Raises `NotFound`, `BadJSON`.
     """
 
-    def __init__(self, request: Request, *, wait: bool) -> None:
+    def __init__(self, request: Request, warn: Warn, *, wait: bool) -> None:
         self._request = request
+        self._warn = warn
         self._wait = wait
         self._config = read_config(f"{request.bundle}/config.json")
         self._spec = read_spec(self._config, request.bundle, request.container_id)
@@ -88,7 +94,8 @@ class Creation:
     def _start_init(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
         from minidock.runtime.plan import plan_container
 
-        request, spec, home = self._request, self._spec, self._home
+        request, home, facts = self._request, self._home, read_facts()
+        spec = _granted(self._spec, facts, self._warn)
         state = ContainerState(
             id=request.container_id,
             bundle=request.bundle,
@@ -108,8 +115,9 @@ class Creation:
             preserved=request.preserved,
             new_keyring=request.new_keyring,
             pivot=request.pivot,
+            hook_state=hook_state(state) if spec.hooks != Hooks() else "",
         )
-        plan = plan_container(request.container_id, spec, read_facts(), (0, 1, 2), manner)
+        plan = plan_container(request.container_id, spec, facts, (0, 1, 2), manner)
         entrant.preserved = request.preserved
 
         def remember(pid: int) -> None:
@@ -118,17 +126,66 @@ class Creation:
         pid = launch(plan, take_terminal, Unobserved(), remember, entrant)
         if request.pid_file:
             write_pid_file(request.pid_file, pid)
+        if not self._wait and spec.hooks.poststart:
+            run_hooks("poststart", spec, state, pid, self._warn)
         return pid
 
 
-def start(root: str, container_id: str) -> None:
+def _granted(spec: Spec, facts: HostFacts, warn: Warn) -> Spec:
+    """Without the capabilities that this host has not got to give: a runtime should warn of them
+    and go on. config.md, "capabilities" """
+    process = granted_process(spec.process, facts, warn)
+    return spec if process is spec.process else spec.but(process=process)
+
+
+def granted_process(process: Process, facts: HostFacts, warn: Warn) -> Process:
+    """See `_granted`."""
+    sets = process.capabilities
+    asked = {name for field in sets._fields for name in getattr(sets, field)}
+    missing = {name for name in asked if not _can_give(name, facts)}
+    if not missing:
+        return process
+    warn(f"this host has not got these capabilities to give: {', '.join(sorted(missing))}")
+    kept = {
+        field: tuple(name for name in getattr(sets, field) if name not in missing)
+        for field in sets._fields
+    }
+    return process.but(capabilities=sets.but(**kept))
+
+
+def _can_give(name: str, facts: HostFacts) -> bool:
+    try:
+        return bool(facts.capabilities >> Capability[name] & 1)
+    except KeyError:
+        return False
+
+
+def hook_state(state: ContainerState) -> str:
+    """The state of a container as hooks read it, but for "status" and "pid"."""
+    document = {"ociVersion": OCI_VERSION, "id": state.id, "bundle": state.bundle}
+    return dumps({**document, "annotations": dict(state.annotations)})
+
+
+def run_hooks(point: str, spec: Spec, state: ContainerState, pid: int, warn: Warn) -> None:
+    """Those after the start, or after the end."""
+    from minidock.linux.kernel import LinuxKernel
+    from minidock.runtime.hooks import run_after
+
+    run_after(point, spec, hook_state(state), pid, LinuxKernel(), warn)
+
+
+def start(root: str, container_id: str, warn: Warn) -> None:
     """Let a created container's program run. Raises `NotFound`, `Conflict`."""
     home = StateDirectory(root, container_id)
     home.load()
     with home.lock():
-        found = status(home, home.load())
+        state = home.load()
+        found = status(home, state)
         if found == "created":
             _release(home)
+            spec = stored_spec(home, state)
+            if spec.hooks.poststart:
+                run_hooks("poststart", spec, state, state.pid, warn)
         elif found == "stopped":
             raise Conflict("cannot start a container that has stopped")
         else:
@@ -209,19 +266,19 @@ def _signal(pid: int, signum: int) -> None:
         pass
 
 
-def delete(root: str, container_id: str, *, force: bool = False) -> None:
+def delete(root: str, container_id: str, warn: Warn, *, force: bool = False) -> None:
     """Remove what is left of a container; with `force`, also one that runs. Raises `NotFound` (not
     with `force`), `Conflict`."""
     home = StateDirectory(root, container_id)
     try:
         with home.lock():
-            _delete(home, force=force)
+            _delete(home, warn, force=force)
     except NotFound:
         if not force:
             raise
 
 
-def _delete(home: StateDirectory, *, force: bool) -> None:
+def _delete(home: StateDirectory, warn: Warn, *, force: bool) -> None:
     try:
         state = home.load()
     except NotFound:
@@ -239,7 +296,14 @@ def _delete(home: StateDirectory, *, force: bool) -> None:
         if not cgroups.remove(cgroup):
             raise Conflict(f"cannot remove the cgroup of container {home.id}: it is still busy")
     _await_death(state)
+    try:
+        spec = stored_spec(home, state)
+    except MinidockError:
+        home.remove()  # killed before there was one
+        return
     home.remove()
+    if spec.hooks.poststop:
+        run_hooks("poststop", spec, state, 0, warn)
 
 
 def _await_death(state: ContainerState) -> None:
@@ -284,6 +348,11 @@ def read_spec(config: bytes, bundle: str, container_id: str) -> Spec:
     """Decode it; a container without a cgroup path gets one of its name. Raises `BadJSON`."""
     spec = parse_spec(load_object(config, "config.json"), bundle)
     return spec if spec.cgroups_path else spec.but(cgroups_path=container_id)
+
+
+def stored_spec(home: StateDirectory, state: ContainerState) -> Spec:
+    """The container's, as it was when it was created. Raises `MinidockError`."""
+    return read_spec(read_config(home.config), state.bundle, home.id)
 
 
 def write_pid_file(path: str, pid: int) -> None:

@@ -50,6 +50,7 @@ from minidock.isolation.staged_root import StagedRoot, plan_staged_root
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.runtime.await_start import plan_await, plan_hold
+from minidock.runtime.hooks import plan_before_pivot, plan_before_program, plan_meeting
 from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
 from minidock.runtime.validate import check_spec
@@ -102,6 +103,7 @@ def plan_container(
             *plan_devices(spec),
             *plan_sysctl(spec),
             *plan_identity(spec),
+            *plan_before_pivot(spec, manner),
             *plan_become_root(spec, pivot=manner.pivot),
         ),
         confine=(
@@ -114,9 +116,11 @@ def plan_container(
             *plan_restrictions(spec),
             *plan_surrender(spec, process, facts, manner, seccomp.early),
             *plan_await(process, manner),
+            *plan_before_program(spec, manner),
             *seccomp.last,
             _plan_execute(spec),
         ),
+        meet=plan_meeting(spec, manner),
     )
 
 
