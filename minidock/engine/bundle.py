@@ -121,19 +121,21 @@ def make_spec(
     config: dict[str, Any],
     host_config: dict[str, Any],
     args: Sequence[str],
+    architecture: str = "",
 ) -> dict[str, Any]:
-    """The document of `config.json` for a container with Docker's `Config` and `HostConfig`."""
+    """The document of `config.json` for a container with Docker's `Config` and `HostConfig`;
+    `architecture` is the image's, by default this machine's."""
+    process = make_process(config, host_config, args, config["User"], config["Tty"])
     host_network = host_config["NetworkMode"] == "host"
-    sysctl = {
-        "net.ipv4.ip_unprivileged_port_start": "0",
-        "net.ipv4.ping_group_range": "0 2147483647",
-    }
+    sysctl = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    if host_config["UsernsMode"] != "auto":  # where there is no group with so high a number
+        sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
     notes = dict(host_config.get("Annotations") or {})
     if host_config.get("Init") and not host_config["PidMode"]:
         notes[INIT] = "true"  # in another's PID namespace there is an init already
-    return {
+    spec = {
         "ociVersion": "1.2.0",
-        "process": make_process(config, host_config, args, config["User"], config["Tty"]),
+        "process": process,
         "root": {"path": "rootfs", "readonly": host_config["ReadonlyRootfs"]},
         # Without a UTS namespace of its own the name is the host's, which is not ours to set.
         "hostname": "" if host_config["UTSMode"] == "host" else config["Hostname"],
@@ -148,8 +150,25 @@ def make_spec(
             "sysctl": {**({} if host_network else sysctl), **(host_config.get("Sysctls") or {})},
             "maskedPaths": host_config["MaskedPaths"] or [],
             "readonlyPaths": host_config["ReadonlyPaths"] or [],
+            **_seccomp(host_config, process["capabilities"]["bounding"], architecture),
         },
     }
+    return _with_own_users(spec, host_config) if "IDMappings" in host_config else spec
+
+
+def _with_own_users(spec: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Users of the host's that are root and others inside; what is the image's is theirs there."""
+    from minidock.engine.id_ranges import from_config
+
+    mapped = {
+        "uidMappings": from_config(config["IDMappings"]["UidMap"]),
+        "gidMappings": from_config(config["IDMappings"]["GidMap"]),
+    }
+    root, *others = spec["mounts"]
+    for mount in others:
+        if mount["destination"].startswith("/etc/") and mount["type"] == "bind":
+            mount["options"].append("idmap")
+    return {**spec, "mounts": [{**root, **mapped}, *others], "linux": {**spec["linux"], **mapped}}
 
 
 def namespaces(config: dict[str, Any]) -> list[str]:
@@ -172,6 +191,19 @@ def _limits(config: dict[str, Any]) -> dict[str, Any]:
     from minidock.engine.limits import resources
 
     return resources(config)
+
+
+def _seccomp(
+    config: dict[str, Any], capabilities: Sequence[str], architecture: str
+) -> dict[str, Any]:
+    """Which system calls it may make. `--privileged` means all, unless a profile was given."""
+    from minidock.engine.seccomp_profile import UNCONFINED, load_profile
+
+    given = _security(config, "seccomp")
+    if config["Privileged"] and not given:
+        given = UNCONFINED
+    profile = load_profile(given or "", capabilities, architecture)
+    return {"seccomp": profile} if profile else {}
 
 
 def known_late(config: dict[str, Any]) -> bool:

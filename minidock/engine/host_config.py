@@ -102,6 +102,24 @@ def _check_words(config: Config) -> None:
         raise InvalidInput(f"Invalid value {score}, range for oom score adj is [-1000, 1000]")
 
 
+def check_own_users(config: Config, network: str) -> None:
+    """What belongs to the host, or to other users, is not theirs. Raises `InvalidInput`."""
+    if config.get("Privileged"):
+        raise InvalidInput(
+            "privileged mode is incompatible with user namespaces.  "
+            "You must run the container in the host namespace when running privileged mode"
+        )
+    enabled = "when user namespaces are enabled"
+    if network == "host":
+        raise InvalidInput(f"cannot share the host's network namespace {enabled}")
+    for key, kind in (("PidMode", "PID"), ("IpcMode", "IPC")):
+        mode = config.get(key, "")
+        if mode == "host":
+            raise InvalidInput(f"cannot share the host {kind} namespace {enabled}")
+        if mode.startswith("container:"):
+            raise InvalidInput(f"cannot share another container's {kind} namespace {enabled}")
+
+
 def _check_capabilities(config: Config, warn: Warn) -> None:
     if not any(config.get(key) for key in ("CapAdd", "CapDrop", "Privileged")):
         return

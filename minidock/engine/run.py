@@ -100,6 +100,11 @@ def _create(
     try:
         name = _take_name(containers, options.name, container_id)
         document["Name"] = name
+        if document["HostConfig"]["UsernsMode"] == "auto":
+            from minidock.engine.id_ranges import mappings, take_range
+
+            first = take_range(paths.root, container_id)
+            document["HostConfig"]["IDMappings"] = mappings(first)
         _make_directory(paths, directory, images, image, document, args, options)
     except BaseException:
         from minidock.engine.removal import remove_container_files
@@ -131,6 +136,8 @@ def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
         if asked.get("UTSMode") == "host" and options.hostname:
             raise InvalidInput("conflicting options: hostname and the UTS mode")
         asked = host_config.checked(asked, find, warn)
+        if asked.get("UsernsMode") == "auto":
+            host_config.check_own_users(asked, options.network)
     return {
         **host_config.defaults(),
         "NetworkMode": options.network,
@@ -302,7 +309,8 @@ def _make_directory(
     os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
     _write_network_files(directory, document["Config"]["Hostname"], options.network)
     config, host_config = document["Config"], document["HostConfig"]
-    spec = bundle.make_spec(document["Id"], directory, lowerdirs, config, host_config, args)
+    about = (document["Id"], directory, lowerdirs, config, host_config, args)
+    spec = bundle.make_spec(*about, image.config.architecture)
     durable = not options.auto_remove
     if options.auto_remove:
         write_file(f"{directory}/{MARKER}", b"", durable=False)

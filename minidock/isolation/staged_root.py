@@ -24,11 +24,12 @@ from __future__ import annotations
 import os
 
 from minidock.isolation.detached import DETACHED, attach, clone_tree
+from minidock.isolation.idmap import to_host
 from minidock.isolation.idmapped import make_user_namespace
 from minidock.isolation.namespaces import Unshare
 from minidock.isolation.overlay import MountOverlay, plan_root_overlay
 from minidock.isolation.rootfs import SetPropagation
-from minidock.linux.flags import AT_FDCWD, AtFlag, CloneFlag, MountAttr, MountFlag
+from minidock.linux.flags import AT_FDCWD, AtFlag, CloneFlag, MountAttr, MountFlag, Prctl
 from minidock.record import Record
 from minidock.step import Step
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from minidock.spec.runtime import IDMapping, Spec
     from minidock.step import Context
 
+_NO_SETUID_FIXUP = 1 << 2  # SECBIT_NO_SETUID_FIXUP
 _WRITABLE = "rw"  # on the stage: the directory that holds upperdir and workdir
 
 
@@ -72,6 +74,33 @@ class ShiftLayers(Step):
                 kernel.close(tree)
         finally:
             kernel.close(users)
+
+
+class StackShifted(Step):
+    """Stack id-mapped layers, as the user that root is inside.
+
+    overlayfs does its own work, such as making a directory in `workdir`, with the rights of whoever
+    mounted it. On an id-mapped mount the host's root is nobody: nothing could be made as nobody,
+    and the overlay would be read-only. So for the moment of the mount the process is who root is
+    inside; with SECBIT_NO_SETUID_FIXUP it keeps the rights it has.
+    """
+
+    overlay: MountOverlay
+    uid: int
+    gid: int
+    see: ClassVar[tuple[str, ...]] = ("mount(2)", "setresuid(2)", "capabilities(7)")
+
+    def describe(self) -> str:
+        return f"{self.overlay.describe()}, as user {self.uid}, the container's root"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        kernel.prctl(Prctl.PR_SET_SECUREBITS, _NO_SETUID_FIXUP)
+        kernel.setresgid(-1, self.gid, -1)
+        kernel.setresuid(-1, self.uid, -1)
+        self.overlay.apply(kernel, ctx)
+        kernel.setresuid(-1, 0, -1)
+        kernel.setresgid(-1, 0, -1)
+        kernel.prctl(Prctl.PR_SET_SECUREBITS, 0)
 
 
 class StandInRoot(Step):
@@ -146,4 +175,14 @@ def _shift(
         workdir=f"{target}/{_WRITABLE}/{os.path.relpath(overlay.workdir, parent)}",
         stand_in=target,
     )
-    return ShiftLayers(target, (*lower, (parent, _WRITABLE)), uids, gids), shifted
+    uid, gid = (_root_or_first(mappings) for mappings in (uids, gids))
+    return (
+        ShiftLayers(target, (*lower, (parent, _WRITABLE)), uids, gids),
+        StackShifted(shifted, uid, gid),
+    )
+
+
+def _root_or_first(mappings: tuple[IDMapping, ...]) -> int:
+    """The host's id of root; where nobody is root inside, of somebody who exists there."""
+    root = to_host(mappings, 0)
+    return mappings[0].host_id if root is None else root

@@ -148,6 +148,8 @@ def prctl(result: object, option: int, arg2: int = 0, arg3: int = 0) -> Shown:
         shown = show.named(Capability, arg2)
     elif option == Prctl.PR_SET_PDEATHSIG:
         shown = show.signal(arg2)
+    elif option == Prctl.PR_SET_SECUREBITS:
+        shown = "SECBIT_NO_SETUID_FIXUP" if arg2 else "0"
     elif option == Prctl.PR_SET_DUMPABLE:
         shown = ("SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT")[arg2]
     elif option == Prctl.PR_CAP_AMBIENT:

@@ -11,6 +11,7 @@ import os
 
 from minidock.engine import bundle
 from minidock.engine.containers import Containers, new_id
+from minidock.engine.id_ranges import free_range, mappings
 from minidock.engine.mountpoints import DIRECTORIES, FILES
 from minidock.engine.paths import Paths
 from minidock.engine.run import describe
@@ -54,12 +55,16 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     containers = Containers(paths)
     document, args = describe(options, image, container_id, containers.find, warn)
     config, host_config = document["Config"], document["HostConfig"]
+    if host_config["UsernsMode"] == "auto":
+        host_config["IDMappings"] = mappings(free_range(root))
     layers = lowerdirs or (f"{root}/layers/l/0",)
-    made = bundle.make_spec(container_id, directory, layers, config, host_config, args)
+    about = (container_id, directory, layers, config, host_config, args)
+    made = bundle.make_spec(*about, image.config.architecture)
     if bundle.known_late(host_config):
         made = settle_for(made, host_config, containers.load)
     spec = parse_spec(made, directory)
-    plan = plan_container(container_id, spec, read_facts(), STDIO)
+    facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
+    plan = plan_container(container_id, spec, facts, STDIO)
     return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
 
 
