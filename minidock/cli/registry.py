@@ -45,6 +45,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image tag, tag", "minidock.cli.images:TAG"),
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
     ("container prune", "minidock.cli.prune:CONTAINERS"),
+    ("system check", "minidock.cli.system:CHECK"),
     ("system df", "minidock.cli.system:DF"),
     ("system prune", "minidock.cli.prune:SYSTEM"),
     ("login", "minidock.cli.registries:LOGIN"),

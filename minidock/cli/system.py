@@ -1,4 +1,4 @@
-"""system df: how much room images and containers take."""
+"""system df: how much room images and containers take; system check: whether all is sound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from minidock.cli.command import Command, Flag
 from minidock.cli.table import table
 from minidock.cli.units import human_duration, human_size, short_id
+from minidock.spec.quoting import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,19 @@ DF = Command(
         Flag("verbose", "v", "bool", help="Show detailed information on space usage"),
     ),
     examples=("minidock system df", "minidock system df -v"),
+)
+CHECK = Command(
+    help="Recompute every claim of the store, and say what is wrong",
+    run="minidock.cli.system:check",
+    most=0,
+    flags=(
+        Flag(
+            "repair",
+            kind="bool",
+            help="Remove what is wrong and can be fetched or derived again",
+        ),
+    ),
+    examples=("minidock system check", "minidock system check --repair"),
 )
 _TABLE = ("", "table")
 _HEADERS = {
@@ -129,3 +143,29 @@ def _container_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
         age, status = line.RunningFor(), line.Status()
         rows.append((line.ID(), line.Image(), line.Command(), size, age, status, line.Names()))
     return rows
+
+
+def check(args: Parsed, app: App) -> int:
+    """`minidock system check`: 0 where nothing is wrong, or nothing any more; else 1."""
+    from minidock.engine.check import check as check_all
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore
+
+    paths, images = Paths(app.root, app.run_root), ImageStore(app.root)
+    problems = []
+    for problem in check_all(paths, Containers(paths), images):
+        problems.append(problem)
+        app.out(f"{visible(problem.what)}\n    remedy: {visible(problem.remedy)}\n")
+    if not args.on("repair"):
+        app.out(_count(len(problems), "found"))
+        return 1 if problems else 0
+    left = images.repair(problems)
+    app.out(_count(len(problems) - len(left), "repaired"))
+    if left:
+        app.out(_count(len(left), "left"))
+    return 1 if left else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} problem{'' if number == 1 else 's'} {what}\n"

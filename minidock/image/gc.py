@@ -85,14 +85,18 @@ def clear_leftovers(blobs: Blobs, snapshots: Snapshots) -> None:
     So is a download that was interrupted less than a day ago.
     """
     for name in os.listdir(blobs.ingest):
-        if is_kept(blobs.ingest, name):
-            continue
-        if not os.path.exists(f"/proc/{name.partition('-')[0]}"):
+        if is_left_over(blobs, name):
             try:
                 os.unlink(f"{blobs.ingest}/{name}")
             except FileNotFoundError:
                 continue  # it had just been renamed into its place
     snapshots.clear_new()
+
+
+def is_left_over(blobs: Blobs, name: str) -> bool:
+    """Whether a file in `ingest` is of a writer that is gone, and nobody will go on with it."""
+    writer = name.partition("-")[0]
+    return not is_kept(blobs.ingest, name) and not os.path.exists(f"/proc/{writer}")
 
 
 def sweep(layout: Layout, snapshots: Snapshots, used_lowerdirs: Iterable[str]) -> bool:

@@ -204,6 +204,19 @@ class Snapshots:
             if name not in links:
                 os.unlink(f"{self._directory}/l/{name}")
 
+    def links(self) -> dict[str, ChainID | None]:
+        """The names in `l`, and which layer each leads to; None for none."""
+        home = f"{self._directory}/l"
+        return {name: self.chain_of(f"{home}/{name}") for name in _listdir(home)}
+
+    def unlink(self, name: str) -> None:
+        """Remove one link."""
+        os.unlink(f"{self._directory}/l/{name}")
+
+    def half_made(self) -> list[str]:
+        """What is being filled or removed now, or was when its writer was killed."""
+        return [f"{self._new}/{name}" for name in _listdir(self._new)]
+
     def clear_new(self) -> None:
         """Remove what writers left that were killed. Only while no writer lives."""
         for name in _listdir(self._new):

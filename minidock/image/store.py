@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from minidock.errors import InvalidInput, NotFound
+from minidock.errors import InvalidInput, NotFound, StoreError
 from minidock.image import catalog
 from minidock.image.blobs import MissingBlob
 from minidock.image.catalog import StoredImage as StoredImage
@@ -25,9 +25,10 @@ from minidock.spec.timestamp import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO, TypeVar
 
+    from minidock.image.check import Problem
     from minidock.image.gc import Writing
     from minidock.image.load import Loaded
     from minidock.image.mutate import NewLayer
@@ -211,8 +212,17 @@ class ImageStore:
             entry.descriptor.digest == manifest
             and repo_digest in entry.repo_digests
             and (bool(reference.digest) or entry.reference == reference)
+            and self._is_whole(entry)
             for entry in self._layout.entries()
         )
+
+    def _is_whole(self, entry: Entry) -> bool:
+        """Whether nothing of an image is missing."""
+        try:
+            image = catalog.load(self._layout.blobs, entry)
+        except StoreError:
+            return False
+        return image is not None and all(self._layout.blobs.has(b.digest) for b in image.layers)
 
     def outgoing(self, reference: Reference) -> Outgoing:
         """The parts of an image that is to be sent elsewhere, as they are stored. Raises
@@ -338,6 +348,18 @@ class ImageStore:
         from minidock.image.removal import remove_image
 
         return remove_image(self._layout, self._snapshots, name, used_by, force=force, prune=prune)
+
+    def check(self, used_lowerdirs: Iterable[str]) -> Iterator[Problem]:
+        """What is wrong with the store, see check.py. `used_lowerdirs` are those of containers."""
+        from minidock.image.check import check_images
+
+        return check_images(self._layout, self._snapshots, used_lowerdirs)
+
+    def repair(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Mend what can be mended; the problems that remain. Raises `StoreError`."""
+        from minidock.image.check import repair
+
+        return repair(self._layout, problems)
 
     def sweep(self, used_by: Callable[[], Sequence[ImageUse]]) -> bool:
         """Remove what neither images nor containers need. False if somebody is writing."""
