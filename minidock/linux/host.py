@@ -34,23 +34,27 @@ class HostFacts(Record):
 
 def read_facts() -> HostFacts:
     """Ask this machine. Raises `StoreError` where the kernel is too old to do what is needed."""
-    system = os.uname()
-    release = system.release
-    major, minor = (int("".join(filter(str.isdigit, part))) for part in release.split(".")[:2])
-    if (major, minor) < LEAST_KERNEL:
-        raise StoreError(f"Linux {release} is too old: minidock needs 5.12 or newer")
+    kernel = kernel_version()
+    if kernel < LEAST_KERNEL:
+        raise StoreError(f"Linux {os.uname().release} is too old: minidock needs 5.12 or newer")
     status = _read("/proc/self/status")
     return HostFacts(
-        kernel=(major, minor),
+        kernel=kernel,
         capabilities=int(_field(status, "CapBnd"), 16),
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
         cgroups=read_cgroup_facts(),
         rights=int(_field(status, "CapEff"), 16),
         apparmor=_apparmor(),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
-        machine=system.machine,
+        machine=os.uname().machine,
         filter_cache=FILTER_CACHE,
     )
+
+
+def kernel_version() -> tuple[int, int]:
+    """(6, 1) of Linux 6.1.0-13-amd64"""
+    first, second = os.uname().release.split(".")[:2]
+    return int("".join(filter(str.isdigit, first))), int("".join(filter(str.isdigit, second)))
 
 
 def boot_id() -> str:

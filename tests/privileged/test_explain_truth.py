@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from minidock.linux.host import FILTER_CACHE
+
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 
 # Calls that change nothing, by name.
 ONLY_ASK = {
     "read", "pread64", "newfstatat", "fstat", "lseek", "getdents64", "readlink", "readlinkat",
-    "getcwd", "getpid", "getppid", "gettid", "uname", "access", "getrandom", "pidfd_open",
+    "getcwd", "geteuid", "getpid", "getppid", "gettid", "uname", "access", "getrandom",
+    "pidfd_open",
     "clock_nanosleep", "fstatfs",
 }  # fmt: skip
 MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"}  # the interpreter's own
@@ -144,11 +147,12 @@ def channel(socketpair: Call) -> list[str]:
 
 
 def is_record(call: Call, home: Path) -> bool:
-    """The engine's records, such as started.json, and the compiled modules that Python keeps, are
-    no part of any container."""
+    """The engine's records, such as started.json, and what is kept of compiled modules and compiled
+    filters, are no part of any container."""
     if call.name not in ("openat", "rename", "unlink", "mkdir"):
         return False
-    return f'"{home}/' in call.arguments or "/__pycache__" in call.arguments
+    kept = (f'"{home}/', "/__pycache__", FILTER_CACHE)
+    return any(place in call.arguments for place in kept)
 
 
 def reads_host(call: Call) -> bool:
@@ -194,6 +198,8 @@ def normal(call: Call) -> str:
     arguments = _OTHER_NAMESPACE.sub("", arguments)
     result = _OTHER_NAMESPACE.sub("", result)
     arguments = re.sub(r"0x7[0-9a-f]{11}", "…", arguments)
+    if name == "seccomp":  # with -v, all of its hundreds of instructions
+        arguments = re.sub(r"filter=\[.*\]", "filter=…", arguments)
     if name == "rt_sigaction":  # the former action
         arguments = re.sub(r"\}, (\{.*\}|NULL), 8$", "}, {…}, 8", arguments)
     if name == "rt_sigprocmask":
