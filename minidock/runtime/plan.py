@@ -7,6 +7,7 @@ This file is that order; everything else explains or applies it.
     ───────  ───────────────────────  ──────────────────────────────────────────────────────────
     prepare  main, on the host        nothing exists yet
     enter    intermediate             the cgroup exists; joins it, then leaves the host's namespaces
+    grant    main, on the host        new users or clocks are there, and intermediate waits
     attach   main, on the host        init's PID is known, and init waits
     isolate  init, PID 1 inside       new namespaces, the old mounts: builds the root, pivots
     confine  init                     the new root is "/": gives up every right, becomes the program
@@ -25,6 +26,12 @@ The order within is meaning. These hold, and tests say so:
  7. The filter of system calls is loaded while CAP_SYS_ADMIN is there; a process that can gain no
     new privileges needs none for it, and loads it last, when it has no call left to make but one.
  8. Descriptors are marked for closing right before execve, when nobody opens any more.
+ 9. Namespaces to join are opened while paths are the host's. They are entered with the host's
+    rights, then the user namespace, and the others are made inside it, so that its root owns them.
+10. No program of a container can trace a process of ours that has entered any namespace.
+11. What only the host's root may do comes before the user namespace (the oom score, the owner of
+    pipes, all that is mounted from the host) or is done by main (ids, clocks, limits).
+12. Limits are set when there is nothing left to open, and before CAP_SYS_RESOURCE goes.
 
 Any step that fails ends the start; nothing runs half-confined.
 

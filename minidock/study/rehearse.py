@@ -215,7 +215,7 @@ class ImaginedKernel(RecordingKernel):
 
     def _open(self, path: str, flags: int, mode: int = 0) -> int:
         if not self._inside:
-            is_root = path == self._root
+            is_root = self._is_root(path)
             return self._new("/" if is_root else path, inside=is_root)
         if flags & os.O_CREAT:
             self._made.add(path)
@@ -236,8 +236,13 @@ class ImaginedKernel(RecordingKernel):
 
     def _open_tree(self, dirfd: int, path: str, flags: int) -> int:
         if path:
-            return self._new(path, inside=self._inside)
+            inside = self._inside or self._is_root(path)
+            return self._new("/" if self._is_root(path) else path, inside=inside)
         return self._new(self._files[dirfd], inside=dirfd in self._of_container)
+
+    def _is_root(self, path: str) -> bool:
+        """Before the pivot: whether a path leads to what will be the root."""
+        return self._root == (self._cwd if path == "." else path)
 
     def _close(self, fd: int) -> int:
         self.open_fds.discard(fd)
@@ -263,6 +268,8 @@ class ImaginedKernel(RecordingKernel):
         return self._about(path)
 
     def _fstat(self, fd: int) -> os.stat_result:
+        if fd in STDIO and fd not in self._files:
+            fd = STDIO.index(fd)  # still where it came from
         if fd < len(self._stdio):
             device = self._stdio[fd]
             return _status(stat.S_IFCHR | 0o666 if device else stat.S_IFIFO | 0o600, device)
@@ -297,7 +304,7 @@ class ImaginedKernel(RecordingKernel):
                 return 0
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         parent = os.path.dirname(path)
-        if parent not in self._made and not os.path.isdir(parent):
+        if parent not in (*self._made, self._root) and not os.path.isdir(parent):
             raise _missing(path)
         self._made.add(path)
         return 0
@@ -308,6 +315,16 @@ class ImaginedKernel(RecordingKernel):
 
     def _mknodat(self, dirfd: int, path: str, mode: int, device: int) -> int:
         self._nodes[self._at(dirfd, path)] = (mode, device)
+        return 0
+
+    def _move_mount(
+        self, from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int
+    ) -> int:
+        source = self._files[from_dfd]
+        outside = from_dfd not in self._of_container
+        if outside and source.startswith("/dev/"):  # one of the host's devices, shown inside
+            about = os.stat(source)
+            self._nodes[self._files[to_dfd]] = (about.st_mode, about.st_rdev)
         return 0
 
     def _symlinkat(self, target: str, dirfd: int, path: str) -> int:
@@ -332,7 +349,7 @@ class ImaginedKernel(RecordingKernel):
     def _chdir(self, path: str) -> int:
         if self._inside:
             self._about(path)
-            self._cwd = path
+        self._cwd = path
         return 0
 
     def _getcwd(self) -> str:
