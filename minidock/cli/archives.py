@@ -1,10 +1,11 @@
-"""save, load: images in a file, or through a pipe."""
+"""save, load, export: images and containers in a file, or through a pipe."""
 
 from __future__ import annotations
 
 import os
 
 from minidock.cli.command import ClientError, Command, Flag, Unsupported
+from minidock.engine.output import OutputClosed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ LOAD = Command(
     examples=("minidock load -i images.tar", "minidock load -q -i images.tar.gz"),
 )
 
+EXPORT = Command(
+    help="Export a container's filesystem as a tar archive",
+    run=_MODULE + "export",
+    args="CONTAINER",
+    least=1,
+    most=1,
+    flags=(Flag("output", "o", help="Write to a file, instead of STDOUT"),),
+    examples=("minidock export -o rootfs.tar web",),
+)
+
 
 def save(args: Parsed, app: App) -> int:
     """`minidock save`"""
@@ -49,7 +60,10 @@ def save(args: Parsed, app: App) -> int:
             raise ClientError(
                 "cowardly refusing to save to a terminal. Use the -o flag or redirect"
             )
-        store.save(args.positionals, app.stdout)
+        try:
+            store.save(args.positionals, app.stdout)
+        except BrokenPipeError as error:
+            raise OutputClosed from error
         return 0
     with OutputFile(path) as out:
         store.save(args.positionals, out.fd)
@@ -92,6 +106,27 @@ class OutputFile:
         os.close(self.fd)
         if not self._kept:
             os.unlink(self._temporary)
+
+
+def export(args: Parsed, app: App) -> int:
+    """`minidock export`"""
+    from minidock.engine.containers import Containers
+    from minidock.engine.export import export as export_container
+    from minidock.engine.paths import Paths
+
+    path = args.text("output")
+    container = Containers(Paths(app.root, app.run_root)).find(args.positionals[0])
+    if not path:
+        if os.isatty(app.stdout):
+            raise ClientError(
+                "cowardly refusing to save to a terminal. Use the -o flag or redirect"
+            )
+        export_container(container, app.stdout)
+        return 0
+    with OutputFile(path) as out:
+        export_container(container, out.fd)
+        out.keep()
+    return 0
 
 
 def load(args: Parsed, app: App) -> int:

@@ -44,6 +44,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image prune", "minidock.cli.prune:IMAGES"),
     ("image tag, tag", "minidock.cli.images:TAG"),
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
+    ("container export, export", "minidock.cli.archives:EXPORT"),
     ("container prune", "minidock.cli.prune:CONTAINERS"),
     ("system check", "minidock.cli.system:CHECK"),
     ("system df", "minidock.cli.system:DF"),

@@ -61,8 +61,10 @@ class MountOverlay(Step):
         """The option text; ':' separates layers and ',' options, so both are escaped in names."""
         names = [os.path.relpath(d, self.stand_in) if self.stand_in else d for d in self.lowerdirs]
         lower = ":".join(escape(name) for name in names)
-        options = [f"lowerdir={lower}", f"upperdir={escape(self.upperdir)}"]
-        options.append(f"workdir={escape(self.workdir)}")
+        options = [f"lowerdir={lower}"]
+        if self.upperdir:  # without it the stack can only be read
+            options.append(f"upperdir={escape(self.upperdir)}")
+            options.append(f"workdir={escape(self.workdir)}")
         return ",".join(options + ([self.extra] if self.extra else []))
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
