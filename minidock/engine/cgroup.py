@@ -5,6 +5,8 @@ See: isolation/cgroups/place.py
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -26,7 +28,22 @@ def cgroups_path(config: dict[str, Any], container_id: str) -> str:
 
 def cgroup_of(container: Container) -> Cgroup:
     """Everywhere it may lie on this host. Raises `StartFailed` where there are no cgroups."""
+    return _find(container.host_config, container.id)
+
+
+def _find(config: dict[str, Any], container_id: str) -> Cgroup:
     from minidock.isolation.cgroups.place import find_cgroup
     from minidock.linux.cgroupfs import read_cgroup_facts
 
-    return find_cgroup(cgroups_path(container.host_config, container.id), read_cgroup_facts())
+    return find_cgroup(cgroups_path(config, container_id), read_cgroup_facts())
+
+
+def kill_rest(directory: str) -> None:
+    """End what outlived the init of the container in `directory`, where that was not the first
+    process of a PID namespace of its own: then the kernel does not."""
+    from minidock.engine.statefile import read_json
+    from minidock.isolation.cgroups.processes import kill
+
+    document = read_json(f"{directory}/container.json")
+    if document and document["HostConfig"].get("PidMode"):
+        kill(_find(document["HostConfig"], os.path.basename(directory)))

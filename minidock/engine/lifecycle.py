@@ -244,11 +244,12 @@ def parse_signal(text: str) -> int:
 
 def sweep(container: Container) -> None:
     """Remove what a killed monitor could not: the container's cgroup directories."""
-    from minidock.engine.cgroup import cgroup_of
+    from minidock.engine.cgroup import cgroup_of, kill_rest
     from minidock.errors import StartFailed
     from minidock.isolation.cgroups.common import remove
 
     try:
+        kill_rest(container.directory)
         remove(cgroup_of(container))
     except StartFailed:
         pass  # no hierarchy is mounted any more

@@ -276,6 +276,10 @@ class Monitor:
         code = code if code >= 0 else 128 - code
         finished = time.time_ns()
         assert self._order
+        if "k" in self._order:
+            from minidock.engine.cgroup import kill_rest
+
+            kill_rest(self._order.directory)
         if self._streams:
             # A container's processes are all dead now, so its pipes end. Those of an `exec` may be
             # held open by a child that went into the background: not waited for.

@@ -170,6 +170,7 @@ def start(
     letters += "a" if attach else ""
     letters += "e" if narrate else ""
     letters += "h" if has_check(config) else ""
+    letters += "k" if host_config["PidMode"] else ""
     letters += "s" if bundle.known_late(host_config) else ""
     order = Order(container.directory, container.run_dir, letters)
     connection.order(order.encode())
