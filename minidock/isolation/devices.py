@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import os
 import stat
-from posixpath import normpath
 
 from minidock.errors import StartFailed
 from minidock.isolation.detached import attach, clone_tree
+from minidock.isolation.mount_target import plain_path
 from minidock.linux.inroot import make_directory
 from minidock.spec.runtime import Device
 from minidock.step import Step
@@ -172,9 +172,9 @@ def plan_devices(spec: Spec) -> list[Step]:
     """Nodes and links, unless /dev is bound from elsewhere."""
     for mount in spec.mounts:
         is_bind = mount.kind == "bind" or not _BINDS.isdisjoint(mount.options)
-        if is_bind and normpath(mount.destination) == "/dev":
+        if is_bind and plain_path(mount.destination) == "/dev":
             return []
-    named = {normpath(device.path) for device in spec.devices}
+    named = {plain_path(device.path) for device in spec.devices}
     missing = (device for device in DEFAULT_DEVICES if device.path not in named)
     devices = (*spec.devices, *missing)
     if not spec.has_namespace("user"):

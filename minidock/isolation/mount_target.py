@@ -44,7 +44,7 @@ _BIND_OF_PROC = "bind of proc"
 
 def check_destination(destination: str, kind: str) -> str:
     """Why nothing of this kind may be mounted at such a path, whatever lies there; "" if it may."""
-    path = _plain(destination)
+    path = plain_path(destination)
     if path == "/proc" and kind not in ("proc", "bind"):
         return f'"{path}" cannot be mounted because it is not of type proc'
     if path.startswith("/proc/") and path not in _ON_PROC:
@@ -62,7 +62,7 @@ def open_target(
     """
     if kind in _OF_THE_KERNEL:
         return _open_plain_directory(kernel, root, destination, kind)
-    if _plain(destination) == "/proc" and kind != _BIND_OF_PROC:
+    if plain_path(destination) == "/proc" and kind != _BIND_OF_PROC:
         raise StartFailed(f'"{destination}" cannot be mounted because it is not of type proc')
     make = make_directory if is_directory else make_file
     target = make(kernel, root, destination)
@@ -76,7 +76,7 @@ def open_target(
 
 def kind_of_bind(kernel: Kernel, tree: int, destination: str) -> str:
     """ "bind", or, where it is about to go to /proc, "bind of proc" if that is what it is."""
-    if _plain(destination) != "/proc":
+    if plain_path(destination) != "/proc":
         return "bind"
     is_proc = kernel.fstatfs(tree) == FilesystemType.PROC_SUPER_MAGIC
     return _BIND_OF_PROC if is_proc else "bind"
@@ -106,10 +106,10 @@ def _open_plain_directory(kernel: Kernel, root: int, destination: str, kind: str
 
 
 def _may_cover_proc(destination: str, kind: str) -> bool:
-    path = _plain(destination)
+    path = plain_path(destination)
     return path in _ON_PROC or (path == "/proc" and kind == _BIND_OF_PROC)
 
 
-def _plain(path: str) -> str:
+def plain_path(path: str) -> str:
     """Without ".." and doubled slashes; links are another matter."""
     return normpath("/" + path.lstrip("/"))

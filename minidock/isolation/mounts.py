@@ -33,6 +33,7 @@ from minidock.isolation.mount_target import (
     kind_of_bind,
     open_existing,
     open_target,
+    plain_path,
 )
 from minidock.isolation.restrictions import RemountReadonly
 from minidock.linux.flags import FsconfigCommand, FsmountFlag, FsopenFlag, MountFlag
@@ -101,7 +102,9 @@ class Mount(MountStep):
         return f"mount {_ARTICLE.get(self.kind, self.kind)} at {self.destination}"
 
     def mount(self, kernel: Kernel, ctx: Context) -> None:
-        target, data = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.data)
+        words = tuple(self.data.split(","))
+        target, mode = open_with_mode(kernel, ctx.root, self.destination, self.kind, words)
+        data = ",".join(filter(None, (*mode, self.data)))
         try:
             # Through the descriptor: the name could lead elsewhere by now, the descriptor cannot.
             path = f"/proc/self/fd/{target}"
@@ -122,17 +125,18 @@ _ARTICLE = {
 
 
 def open_with_mode(
-    kernel: Kernel, root: int, destination: str, kind: str, data: str
-) -> tuple[int, str]:
-    """Open the place, and complete the data: a tmpfs has the mode of the directory it covers, if
-    that is there and no other mode is asked for; so /tmp stays everybody's, and /root root's."""
-    if kind == "tmpfs" and not any(word.startswith("mode=") for word in data.split(",")):
+    kernel: Kernel, root: int, destination: str, kind: str, words: tuple[str, ...]
+) -> tuple[int, tuple[str, ...]]:
+    """Open the place, and say which option is missing: a tmpfs has the mode of the directory that
+    it covers, if that is there and no other is asked for. So /tmp stays everybody's, /root root's.
+    """
+    mode: tuple[str, ...] = ()
+    if kind == "tmpfs" and not any(word.startswith("mode=") for word in words):
         there = open_existing(kernel, root, destination)
         if there is not None:
-            mode = f"mode={stat.S_IMODE(kernel.fstat(there).st_mode):04o}"
+            mode = (f"mode={stat.S_IMODE(kernel.fstat(there).st_mode):04o}",)
             kernel.close(there)
-            data = f"{mode},{data}" if data else mode
-    return open_target(kernel, root, destination, kind), data
+    return open_target(kernel, root, destination, kind), mode
 
 
 class MountPrepared(MountStep):
@@ -144,7 +148,7 @@ class MountPrepared(MountStep):
     recursively: Change = NO_CHANGE
     propagation: tuple[MountFlag, ...] = ()
     copy_up: bool = False
-    data: str = ""
+    words: tuple[str, ...] = ()
     see: ClassVar[tuple[str, ...]] = ("fsopen(2)", "fsconfig(2)", "fsmount(2)", "move_mount(2)")
 
     def describe(self) -> str:
@@ -153,9 +157,9 @@ class MountPrepared(MountStep):
         return f"mount {what} at {self.destination}{how}"
 
     def mount(self, kernel: Kernel, ctx: Context) -> None:
-        target, data = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.data)
+        target, mode = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.words)
         try:
-            tree = self._make(kernel, data)
+            tree = self._make(kernel, mode)
             try:
                 change_tree(kernel, tree, NO_CHANGE, self.recursively, self.propagation)
                 if self.copy_up:
@@ -166,11 +170,11 @@ class MountPrepared(MountStep):
         finally:
             kernel.close(target)
 
-    def _make(self, kernel: Kernel, data: str) -> int:
+    def _make(self, kernel: Kernel, mode: tuple[str, ...]) -> int:
         context = kernel.fsopen(self.kind, FsopenFlag.FSOPEN_CLOEXEC)
         try:
             words = [word for flag, word in _FILESYSTEM_WORDS if self.flags & flag]
-            for word in (f"source={self.source}", *words, *filter(None, data.split(","))):
+            for word in (f"source={self.source}", *words, *mode, *self.words):
                 key, equals, value = word.partition("=")
                 if equals:
                     kernel.fsconfig(context, FsconfigCommand.FSCONFIG_SET_STRING, key, value, 0)
@@ -295,13 +299,16 @@ def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> N
             )
         )
     else:
-        _plan_filesystem(plan, mount, options)
+        _plan_filesystem(plan, mount, options, spec.mount_label)
 
 
-def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions) -> None:
-    flags, data = options.flags, ",".join(options.data)
+def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions, label: str) -> None:
+    flags, words, data = options.flags, options.data, ",".join(options.data)
+    if label and mount.kind not in ("proc", "sysfs"):  # these two have labels of their own
+        words = (*words, f"context={label}")
+        data = ",".join((*options.data, f'context="{label}"'))  # there may be commas in it
     source = mount.source or mount.kind
-    is_late = mount.kind == "tmpfs" or mount.destination == "/dev"
+    is_late = mount.kind == "tmpfs" or plain_path(mount.destination) == "/dev"
     if flags & MountFlag.MS_RDONLY and is_late and not flags & MountFlag.MS_REMOUNT:
         # What lies on it has to be made first: device nodes, other mounts' places.
         plan.readonly.append(RemountReadonly(mount.destination))
@@ -320,6 +327,6 @@ def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions) 
             options.recursively,
             options.propagation,
             options.copy_up,
-            data,
+            words,
         )
     )

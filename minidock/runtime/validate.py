@@ -24,6 +24,8 @@ def check_spec(spec: Spec, facts: HostFacts) -> None:
     """Raises `StartFailed` for a container that cannot be meant, or not be made here."""
     if not facts.rights >> Capability.CAP_SYS_ADMIN & 1:
         raise StartFailed("minidock needs root's rights (CAP_SYS_ADMIN): rootless is not supported")
+    if spec.mount_label and not facts.selinux:
+        raise StartFailed("linux.mountLabel is set, but this machine has no SELinux")
     _check_namespaces(spec)
     _check_user_namespace(spec)
     check_process(spec, spec.process)

@@ -558,3 +558,18 @@ def test_a_locked_nosuid_stays_when_a_bind_is_made_read_only(oci: Oci, tree: Pat
         config["mounts"].append(bind(tree / "hard", "bind", "ro"))
 
     assert {"ro", "nosuid", "nodev", "noexec"} <= mounts(oci, change)["/x"].options
+
+
+# ── labels ──
+
+
+def test_a_mount_label_needs_selinux(oci: Oci) -> None:
+    if Path("/sys/fs/selinux/enforce").exists():
+        pytest.skip("this machine has SELinux")
+
+    def change(config: dict[str, Any]) -> None:
+        config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+
+    done = oci.run("true", change=change)
+    assert done.returncode == 1
+    assert "linux.mountLabel is set, but this machine has no SELinux" in said(done)
