@@ -37,9 +37,13 @@ def clean_areas(smaps: Iterable[bytes]) -> list[tuple[int, int]]:
     """(start, end) of each mapping of a file that cannot be written and of which no page was
     changed before that (the dynamic linker changes some, and then protects them).
 
+    A changed page is no longer the file's, but anonymous, also while a forked child still shares it
+    (so it is no use to ask for Private_Dirty); or it has been swapped out.
+
     006d2000-00945000 r--p 002d2000 fe:00 9176     /usr/bin/python3.11
     Rss:                1080 kB
-    Private_Dirty:         0 kB
+    Anonymous:             0 kB
+    Swap:                  0 kB
     """
     found: list[tuple[int, int]] = []
     area, candidate = b"", False
@@ -47,7 +51,9 @@ def clean_areas(smaps: Iterable[bytes]) -> list[tuple[int, int]]:
         if not line[:1].isupper():  # names of fields are capitalized, addresses hexadecimal
             area, rights, _, _, inode = line.split(maxsplit=5)[:5]
             candidate = rights in (b"r-xp", b"r--p") and inode != b"0"
-        elif candidate and line.startswith(b"Private_Dirty:") and line.split()[1] == b"0":
-            start, _, end = area.partition(b"-")
-            found.append((int(start, 16), int(end, 16)))
+        elif candidate and line.startswith((b"Anonymous:", b"Swap:")):
+            candidate = line.split()[1] == b"0"
+            if candidate and line.startswith(b"Swap:"):
+                start, _, end = area.partition(b"-")
+                found.append((int(start, 16), int(end, 16)))
     return found
