@@ -5,7 +5,7 @@ from __future__ import annotations
 from minidock.engine.rest import clean_areas
 
 # A program and a library as the kernel shows them: text, constants, relocated data that the dynamic
-# linker has protected again (r--p, but changed: here once while a forked child shares the page, once
+# linker has protected again (r--p, but changed: once while a forked child shares the page, once
 # swapped out), data, the heap, the kernel's own page.
 SMAPS = b"""\
 0041f000-006d2000 r-xp 0001f000 fe:00 9176                 /usr/bin/python3.11
