@@ -12,8 +12,9 @@ read-only with all that is mounted below it, connected, filled. So at its place 
 and since no path is resolved twice, nobody can bring another file into that place meanwhile.
 
 What the words in `options` mean: mount_options.py. Where a mount may go: mount_target.py. What is
-hidden or made read-only afterwards: restrictions.py. Mounts whose owners are shifted, or that only
-the host's root may reach: idmapped.py.
+hidden or made read-only afterwards: restrictions.py. New filesystems that mount(2) alone cannot
+make: prepared.py. Mounts whose owners are shifted, or that only the host's root may reach:
+idmapped.py.
 
 See: mount(2), fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2)
 """
@@ -25,7 +26,6 @@ import os
 import stat
 
 from minidock.errors import BadJSON, StartFailed
-from minidock.isolation.copy_up import copy_up
 from minidock.isolation.detached import attach, change_tree, clone_tree
 from minidock.isolation.mount_options import NO_CHANGE, NO_FLAGS, Change, parse_options
 from minidock.isolation.mount_target import (
@@ -36,7 +36,7 @@ from minidock.isolation.mount_target import (
     plain_path,
 )
 from minidock.isolation.restrictions import RemountReadonly
-from minidock.linux.flags import FsconfigCommand, FsmountFlag, FsopenFlag, MountFlag
+from minidock.linux.flags import MountFlag
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -51,14 +51,6 @@ if TYPE_CHECKING:
     from minidock.step import Context
 
 _NOT_FOUND = 127  # the exit code that Docker gives when a message says "no such file or directory"
-# Options of a filesystem that mount(2) takes as flags, as fsconfig(2) names them.
-_FILESYSTEM_WORDS = (
-    (MountFlag.MS_RDONLY, "ro"),
-    (MountFlag.MS_SYNCHRONOUS, "sync"),
-    (MountFlag.MS_DIRSYNC, "dirsync"),
-    (MountFlag.MS_MANDLOCK, "mand"),
-    (MountFlag.MS_LAZYTIME, "lazytime"),
-)
 _PASSED_ON = MountFlag.MS_SHARED | MountFlag.MS_UNBINDABLE  # what a new mount is not anyway
 
 
@@ -99,7 +91,7 @@ class Mount(MountStep):
     def describe(self) -> str:
         if self.flags & MountFlag.MS_REMOUNT:
             return f"change the options of the mount at {self.destination}"
-        return f"mount {_ARTICLE.get(self.kind, self.kind)} at {self.destination}"
+        return f"mount {ARTICLE.get(self.kind, self.kind)} at {self.destination}"
 
     def mount(self, kernel: Kernel, ctx: Context) -> None:
         words = tuple(self.data.split(","))
@@ -113,7 +105,7 @@ class Mount(MountStep):
             kernel.close(target)
 
 
-_ARTICLE = {
+ARTICLE = {
     "proc": "the process table of the new PID namespace",
     "sysfs": "the kernel's device tree, as the new network namespace sees it,",
     "tmpfs": "an empty filesystem in memory",
@@ -137,53 +129,6 @@ def open_with_mode(
             mode = (f"mode={stat.S_IMODE(kernel.fstat(there).st_mode):04o}",)
             kernel.close(there)
     return open_target(kernel, root, destination, kind), mode
-
-
-class MountPrepared(MountStep):
-    """Make a filesystem, change it while nobody sees it, and attach it."""
-
-    kind: str
-    flags: MountFlag = NO_FLAGS
-    attributes: Change = NO_CHANGE
-    recursively: Change = NO_CHANGE
-    propagation: tuple[MountFlag, ...] = ()
-    copy_up: bool = False
-    words: tuple[str, ...] = ()
-    see: ClassVar[tuple[str, ...]] = ("fsopen(2)", "fsconfig(2)", "fsmount(2)", "move_mount(2)")
-
-    def describe(self) -> str:
-        what = _ARTICLE.get(self.kind, self.kind)
-        how = ", filled with what was there" if self.copy_up else ""
-        return f"mount {what} at {self.destination}{how}"
-
-    def mount(self, kernel: Kernel, ctx: Context) -> None:
-        target, mode = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.words)
-        try:
-            tree = self._make(kernel, mode)
-            try:
-                change_tree(kernel, tree, NO_CHANGE, self.recursively, self.propagation)
-                if self.copy_up:
-                    copy_up(kernel, target, tree)
-                attach(kernel, tree, target)
-            finally:
-                kernel.close(tree)
-        finally:
-            kernel.close(target)
-
-    def _make(self, kernel: Kernel, mode: tuple[str, ...]) -> int:
-        context = kernel.fsopen(self.kind, FsopenFlag.FSOPEN_CLOEXEC)
-        try:
-            words = [word for flag, word in _FILESYSTEM_WORDS if self.flags & flag]
-            for word in (f"source={self.source}", *words, *mode, *self.words):
-                key, equals, value = word.partition("=")
-                if equals:
-                    kernel.fsconfig(context, FsconfigCommand.FSCONFIG_SET_STRING, key, value, 0)
-                else:
-                    kernel.fsconfig(context, FsconfigCommand.FSCONFIG_SET_FLAG, key, None, 0)
-            kernel.fsconfig(context, FsconfigCommand.FSCONFIG_CMD_CREATE, None, None, 0)
-            return kernel.fsmount(context, FsmountFlag.FSMOUNT_CLOEXEC, self.attributes.attr_set)
-        finally:
-            kernel.close(context)
 
 
 class BindMount(MountStep):
@@ -317,6 +262,8 @@ def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions, 
     if not (connected or options.recursively or options.copy_up):
         plan.mounts.append(Mount(source, mount.destination, mount.kind, flags, data))
         return
+    from minidock.isolation.prepared import MountPrepared
+
     plan.mounts.append(
         MountPrepared(
             source,

@@ -9,8 +9,9 @@ import pytest
 from minidock.errors import BadJSON
 from minidock.isolation.devices import BindDevice, LinkDevices, MakeDevices, plan_devices
 from minidock.isolation.idmapped import AttachFromHost, TakeFromHost
-from minidock.isolation.mounts import BindMount, Mount, MountPrepared, plan_mounts
+from minidock.isolation.mounts import BindMount, Mount, plan_mounts
 from minidock.isolation.pivot import ChangeRoot, MoveRoot, PivotRoot, plan_become_root
+from minidock.isolation.prepared import MountPrepared
 from minidock.isolation.restrictions import RemountReadonly
 from minidock.isolation.rootfs import (
     CloseParent,
