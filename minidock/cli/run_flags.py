@@ -127,7 +127,11 @@ CREATE_FLAGS = (
     ENV,
     ENV_FILE,
     Flag("hostname", "h", help="Container host name"),
-    Flag("init", kind="bool", help="Run an init that forwards signals and reaps processes"),
+    Flag(
+        "init",
+        kind="bool",
+        help="Run an init inside the container that forwards signals and reaps processes",
+    ),
     INTERACTIVE,
     Flag("label", "l", "list", help="Set meta data on a container"),
     Flag("name", help="Assign a name to the container"),

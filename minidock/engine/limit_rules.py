@@ -235,8 +235,11 @@ def numbers(text: str, name: str, whole: str) -> set[int]:
         if not (first + last).isascii() or not first.isdigit() or not last.isdigit():
             raise _bad_list(name, whole, part if part else whole)
         low, high = int(first), int(last)
-        if high < low or high >= _MOST_NUMBER:
+        if high < low:
             raise _bad_list(name, whole, part)
+        if high > _MOST_NUMBER:
+            range_ = f"value of out range, maximum is {_MOST_NUMBER}"
+            raise InvalidInput(f"Invalid value {whole} for cpuset {name}: {range_}")
         found.update(range(low, high + 1))
     return found
 
