@@ -29,8 +29,9 @@ import inputs
 import measures
 import namespace
 import report
+import travel
 from disk import Disk
-from peers import Docker, Minidock, Peer, Podman, Runc, Unavailable
+from peers import Docker, Engine, Minidock, Peer, Podman, Runc, Unavailable
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BASES = ("rootfs/debian.tar", "rootfs/ubuntu.tar", "rootfs/busybox.tar")
@@ -69,7 +70,9 @@ def _bench(options: argparse.Namespace) -> int:
         _say("making the inputs")
         fed = _inputs(disk, base, quick=options.quick)
         results = []
-        for measure in _selected(measures.all_measures(disk, peers, fed), options.only):
+        offered = measures.all_measures(disk, peers, fed)
+        offered += _travels(disk, peers, fed, undo, absent, quick=options.quick)
+        for measure in _selected(offered, options.only):
             _say(measure.title)
             rounds = measures.rounds_of(measure, options.rounds)
             results.append(measures.take(measure, rounds, disk))
@@ -147,6 +150,38 @@ def _inputs(disk: Disk, base: str, *, quick: bool) -> measures.Inputs:
         listed=6 if quick else 21,
         starts=4 if quick else 20,
     )
+
+
+def _travels(
+    disk: Disk,
+    peers: Sequence[Peer],
+    fed: measures.Inputs,
+    undo: ExitStack,
+    absent: dict[str, str],
+    *,
+    quick: bool,
+) -> list[measures.Measure]:
+    """What has to do with registries and archives."""
+    engines = [peer for peer in peers if isinstance(peer, Engine)]
+    ours = [peer for peer in engines if isinstance(peer, Minidock)]
+    if not ours:
+        return []
+    try:
+        registry = travel.Registry(disk)
+    except Unavailable as error:
+        absent["registry"] = str(error)
+        return []
+    undo.callback(registry.stop)
+    count = 3_000 if quick else 30_000
+    small = f"{disk.path}/small.tar"
+    inputs.write_tree(small, "bench", count=count, total=count * 3000)
+    parcels = [
+        travel.make_parcel(ours[0], registry, fed.import_words, fed.plain, fed.packed, small=False),
+        travel.make_parcel(
+            ours[0], registry, f"{count:,} files", small, inputs.compress(small), small=True
+        ),
+    ]
+    return [line for parcel in parcels for line in travel.measures_of(engines, parcel)]
 
 
 def _start_peers(
