@@ -26,6 +26,8 @@ class Context:
         intermediate, init: PIDs of those processes as the host sees them, 0 before they exist.
         namespaces: descriptors of the namespaces to join, by kind.
         trees: descriptors of mounts taken on the host, by number; see isolation/idmapped.py.
+        program: the file to execute, "" until it has been looked for.
+        agent, listener: descriptors of a socket and of a filter's, see seccomp/listener.py.
         uid, gid, groups, home: who the process will be; see isolation/user.py.
         start_fifo: descriptor of the fifo at which init waits for `start`, -1 without one.
         send_terminal: gives the master side of the container's terminal to who will hold it.
@@ -45,6 +47,9 @@ class Context:
         self.groups: tuple[int, ...] = ()
         self.home = "/"
         self.start_fifo = -1
+        self.program = ""
+        self.agent = -1
+        self.listener = -1
         self.send_terminal: Callable[[int], None] = lambda fd: None
         self.await_grant: Callable[[], None] = lambda: None
         self.meet: Callable[[], None] = lambda: None

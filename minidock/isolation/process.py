@@ -162,6 +162,22 @@ class DieWithMonitor(Step):
         kernel.prctl(Prctl.PR_SET_PDEATHSIG, 9)
 
 
+class FindProgram(Step):
+    """Look for the program before it is executed, while it can still be told that it is not there,
+    and while a filter of system calls allows to look."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    see: ClassVar[tuple[str, ...]] = ("execve(2)", "environ(7)")
+
+    def describe(self) -> str:
+        return f"make sure that there is a program {self.args[0]!r}"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        env = complete_environment(self.env, ctx.home)
+        ctx.program = find_program(kernel, self.args[0], variable(env, "PATH"))
+
+
 class Execute(Step):
     """Become the program. Nothing of ours is left in the process afterwards."""
 
@@ -174,7 +190,8 @@ class Execute(Step):
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         env = complete_environment(self.env, ctx.home)
-        program = find_program(kernel, self.args[0], variable(env, "PATH"))
+        path = variable(env, "PATH")
+        program = ctx.program or find_program(kernel, self.args[0], path)
         try:
             kernel.execve(program, list(self.args), env)
         except OSError as error:

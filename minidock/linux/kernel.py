@@ -12,6 +12,7 @@ import _socket
 import fcntl
 import os
 import select
+from sys import byteorder
 
 from minidock.linux import signals as signal
 from minidock.linux import syscalls
@@ -99,6 +100,7 @@ class Kernel(Protocol):
     def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes: ...
     def socket(self, domain: int, kind: int) -> int: ...
     def connect(self, sockfd: int, path: str) -> None: ...
+    def sendmsg(self, sockfd: int, data: bytes, fds: tuple[int, ...]) -> int: ...
     def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int: ...
     def set_name(self, name: str) -> None: ...
     def keyctl(self, operation: int, name: str | None) -> int: ...
@@ -242,6 +244,15 @@ class LinuxKernel:
         sock = _socket.socket(fileno=sockfd)
         try:
             sock.connect(path)
+        finally:
+            sock.detach()
+
+    def sendmsg(self, sockfd: int, data: bytes, fds: tuple[int, ...]) -> int:
+        """Send bytes, and descriptors with them. cmsg(3)"""
+        sock = _socket.socket(fileno=sockfd)
+        rights = b"".join(fd.to_bytes(4, byteorder) for fd in fds)
+        try:
+            return sock.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
         finally:
             sock.detach()
 

@@ -216,6 +216,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "ioctl": ("ioctl", calls.ioctl),
     "socket": ("socket", calls.socket),
     "connect": ("connect", calls.connect),
+    "sendmsg": ("sendmsg", calls.sendmsg),
     "prctl": ("prctl", calls.prctl),
     "set_name": ("prctl", lambda r, name: ("PR_SET_NAME", quote(name))),
     "keyctl": ("keyctl", lambda r, operation, name: (show.named(Keyctl, operation), quote(name))),

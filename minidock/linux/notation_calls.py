@@ -243,6 +243,19 @@ def connect(result: object, sockfd: int, path: str) -> Shown:
     return show.number(sockfd), address, str(2 + len(os.fsencode(path)) + 1)
 
 
+def sendmsg(result: object, sockfd: int, data: bytes, fds: tuple[int, ...]) -> Shown:
+    size = 16 + 4 * len(fds)
+    numbers = ", ".join(map(show.number, fds))
+    rights = f"cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[{numbers}]"
+    message = (
+        "msg_name=NULL, msg_namelen=0",
+        f"msg_iov=[{{iov_base={quote(data)}, iov_len={len(data)}}}], msg_iovlen=1",
+        f"msg_control=[{{cmsg_len={size}, {rights}}}], msg_controllen={-(-size // 8) * 8}",
+        "msg_flags=0",
+    )
+    return show.number(sockfd), f"{{{', '.join(message)}}}", "0"
+
+
 def close_range(result: object, first: int, last: int, flags: int) -> Shown:
     return str(first), str(last), show.flags(CloseRangeFlag, flags)
 

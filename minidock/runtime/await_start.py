@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 
-from minidock.isolation.process import complete_environment, find_program, variable
+from minidock.isolation.process import FindProgram
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -44,21 +44,6 @@ class HoldStartFifo(Step):
         ctx.start_fifo = kernel.open(self.path, os.O_RDWR)
 
 
-class FindProgram(Step):
-    """`create` should fail for a program that is not there, not `start`, which sees no error."""
-
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-    see: ClassVar[tuple[str, ...]] = ("execve(2)", "environ(7)")
-
-    def describe(self) -> str:
-        return f"make sure that there is a program {self.args[0]!r}"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        env = complete_environment(self.env, ctx.home)
-        find_program(kernel, self.args[0], variable(env, "PATH"))
-
-
 class AwaitStart(Step):
     """Say that the container is created, and wait for `start`."""
 
@@ -78,7 +63,8 @@ def plan_hold(manner: Manner) -> tuple[Step, ...]:
 
 
 def plan_await(process: Process, manner: Manner) -> tuple[Step, ...]:
-    """When init is confined: the wait itself."""
+    """When init is confined: the wait itself. (`create` should fail for a program that is not
+    there, not `start`, which sees no error.)"""
     if not manner.start_fifo:
         return ()
     return (FindProgram(process.args, process.env), AwaitStart())

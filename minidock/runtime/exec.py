@@ -45,10 +45,11 @@ def plan_exec(
     for namespace in spec.namespaces:
         flags |= CLONE_FLAGS[namespace.kind]
     users = spec.has_namespace("user")
-    seccomp = plan_seccomp(spec, process, facts)
+    seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "running")
     return ContainerPlan(
         prepare=(),
         enter=(
+            *seccomp.enter,
             *plan_pipes(spec, process, stdio),
             *plan_oom_score(process),
             *plan_join(spec, facts.cgroups),

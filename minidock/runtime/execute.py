@@ -14,6 +14,7 @@ from minidock.record import Record
 from minidock.runtime.launch import Unobserved, launch
 from minidock.runtime.lifecycle import (
     granted_process,
+    hook_state,
     read_config,
     status,
     stored_spec,
@@ -81,7 +82,8 @@ class Execution:
         from minidock.runtime.exec import plan_exec
 
         request, state = self._request, self._state
-        manner = Manner(monitored=False, preserved=request.preserved)
+        told = hook_state(state)
+        manner = Manner(monitored=False, preserved=request.preserved, hook_state=told)
         if start_time(state.pid) != state.start_time:
             raise StartFailed("the container has just ended")
         plan = plan_exec(state.pid, self._spec, self.process, self._facts, (0, 1, 2), manner)

@@ -32,7 +32,7 @@ from minidock.runtime.state import OCI_VERSION, ContainerState, StateDirectory
 from minidock.runtime.sync import describe_error
 from minidock.spec.fields import load_object
 from minidock.spec.lean_json import dumps
-from minidock.spec.runtime import Hooks, parse_spec
+from minidock.spec.runtime import parse_spec
 from minidock.spec.timestamp import now
 
 TYPE_CHECKING = False
@@ -115,7 +115,7 @@ class Creation:
             preserved=request.preserved,
             new_keyring=request.new_keyring,
             pivot=request.pivot,
-            hook_state=hook_state(state) if spec.hooks != Hooks() else "",
+            hook_state=hook_state(state),
         )
         plan = plan_container(request.container_id, spec, facts, (0, 1, 2), manner)
         entrant.preserved = request.preserved

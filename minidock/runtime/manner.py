@@ -19,7 +19,10 @@ class Manner(Record):
         preserved: how many descriptors from 3 on the program inherits.
         new_keyring: begin with an empty session keyring (not `--no-new-keyring`).
         pivot: leave the old root with pivot_root(2) (not `--no-pivot`).
-        hook_state: JSON for hooks, an object without its "pid" and "status"; "" for no hooks.
+        hook_state: JSON for hooks and agents, an object without its "pid" and "status"; "" for no
+            hooks.
+        shared_memory: path of the mount namespace whose /dev/shm the container shares; "" for one
+            as the bundle says. (A bundle must not be able to name it: it may be a stranger's.)
     """
 
     monitored: bool = True
@@ -28,6 +31,7 @@ class Manner(Record):
     new_keyring: bool = True
     pivot: bool = True
     hook_state: str = ""
+    shared_memory: str = ""
 
 
 MONITORED = Manner()

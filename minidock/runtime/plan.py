@@ -85,14 +85,19 @@ def plan_container(
     check_spec(spec, facts)
     cgroup = plan_cgroups(spec, facts.cgroups)
     mounts = plan_mounts(spec, facts.cgroups)
+    if manner.shared_memory:
+        from minidock.isolation.shared_memory import share_memory
+
+        share_memory(mounts, manner.shared_memory)
     staged = spec.has_namespace("user") and spec.makes_namespace("mount")
     root = plan_staged_root(spec) if staged else StagedRoot(inside=tuple(plan_rootfs(spec)))
     process = spec.process
-    seccomp = plan_seccomp(spec, process, facts)
+    seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "creating")
     return ContainerPlan(
         prepare=(*cgroup.prepare,),
         enter=(
             *plan_hold(manner),
+            *seccomp.enter,
             *plan_open(spec),
             *plan_pipes(spec, process, stdio),
             *plan_oom_score(process),

@@ -3,7 +3,7 @@
 import pytest
 
 from minidock.isolation.capabilities import SetCapabilities
-from minidock.isolation.process import Execute, ForbidNewPrivileges
+from minidock.isolation.process import Execute, FindProgram, ForbidNewPrivileges
 from minidock.isolation.seccomp.install import InstallSeccomp
 from minidock.isolation.user import BecomeUser
 from minidock.linux.cgroupfs import CgroupFacts
@@ -46,7 +46,7 @@ def test_while_there_are_rights(more: bool) -> None:
 @pytest.mark.parametrize("more", [False, True], ids=["run", "exec"])
 def test_last_of_all_where_none_can_be_gained(more: bool) -> None:
     kinds = [type(step) for step in steps(no_new_privileges=True, more=more)]
-    assert kinds[-2:] == [InstallSeccomp, Execute]
+    assert kinds[-3:] == [FindProgram, InstallSeccomp, Execute]
     assert ForbidNewPrivileges in kinds
 
 

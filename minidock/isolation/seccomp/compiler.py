@@ -96,6 +96,7 @@ _KILLABLE_SINCE = (5, 19)
 
 def compile_profile(profile: Seccomp, machine: str, kernel: tuple[int, int]) -> Filter:
     """The filter for programs on `machine` (as uname(2) has it). Raises `StartFailed`."""
+    _check_notify(profile)
     sets = [_CallSet(profile, arch) for arch in _listed(profile, machine)]
     assembler = Assembler()
     sections = {}
@@ -126,6 +127,15 @@ def _listed(profile: Seccomp, machine: str) -> list[Architecture]:
         raise StartFailed(f"seccomp: the system calls of {machine} are not known to minidock")
     native, *others = OF_MACHINE[machine]
     return [native, *(a for a in others if f"SCMP_ARCH_{a.name}" in profile.architectures)]
+
+
+def _check_notify(profile: Seccomp) -> None:
+    """Refuse what would have the start wait for an agent that has not been told of it yet."""
+    if profile.default_action == "SCMP_ACT_NOTIFY":
+        raise StartFailed("seccomp: SCMP_ACT_NOTIFY cannot be used as default action")
+    for rule in profile.rules:
+        if rule.action == "SCMP_ACT_NOTIFY" and "sendmsg" in rule.names:
+            raise StartFailed("seccomp: SCMP_ACT_NOTIFY cannot be used for the sendmsg syscall")
 
 
 def _flags(profile: Seccomp, kernel: tuple[int, int]) -> int:

@@ -15,9 +15,9 @@ See: seccomp(2), PR_SET_NO_NEW_PRIVS(2const), https://docs.kernel.org/userspace-
 
 from __future__ import annotations
 
-from minidock.errors import StartFailed
+from minidock.isolation.process import FindProgram
 from minidock.isolation.seccomp.cache import ready_filter
-from minidock.linux.flags import SeccompFilterFlag, SeccompOperation
+from minidock.linux.flags import SeccompOperation
 from minidock.record import Record
 from minidock.step import Step
 
@@ -25,7 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from minidock.isolation.seccomp.filter import Filter
     from minidock.linux.host import HostFacts
     from minidock.linux.kernel import Kernel
     from minidock.spec.runtime import Process, Spec
@@ -47,7 +46,8 @@ class InstallSeccomp(Step):
         return f"let a filter of {length} instructions decide on system calls: {self.summary}"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
-        kernel.seccomp(SeccompOperation.SECCOMP_SET_MODE_FILTER, self.flags, self.program)
+        set_filter = SeccompOperation.SECCOMP_SET_MODE_FILTER
+        ctx.listener = kernel.seccomp(set_filter, self.flags, self.program)
 
 
 class SeccompSteps(Record):
@@ -58,16 +58,22 @@ class SeccompSteps(Record):
     last: tuple[Step, ...] = ()
 
 
-def plan_seccomp(spec: Spec, process: Process, facts: HostFacts) -> SeccompSteps:
-    """The filter of the container for one of its processes. Raises `StartFailed`, `BadJSON`."""
+def plan_seccomp(
+    spec: Spec, process: Process, facts: HostFacts, state: str, status: str
+) -> SeccompSteps:
+    """The filter of the container for one of its processes. `state` and `status` are what an agent
+    is told, see listener.py. Raises `StartFailed`, `BadJSON`."""
     if not spec.seccomp:
         return SeccompSteps()
     ready = ready_filter(spec.seccomp, facts)
-    steps = (_install(ready),)
-    return SeccompSteps(last=steps) if process.no_new_privileges else SeccompSteps(early=steps)
+    enter: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = (InstallSeccomp(ready.program, ready.flags, ready.summary),)
+    if ready.notifies:
+        from minidock.isolation.seccomp.listener import plan_listener
 
-
-def _install(ready: Filter) -> Step:
-    if ready.flags & SeccompFilterFlag.SECCOMP_FILTER_FLAG_NEW_LISTENER:
-        raise StartFailed("seccomp: SCMP_ACT_NOTIFY is not supported yet")
-    return InstallSeccomp(ready.program, ready.flags, ready.summary)
+        connect, hand_over = plan_listener(spec, state, status)
+        enter, steps = (connect,), (*steps, hand_over)
+    if process.no_new_privileges:
+        find = FindProgram(process.args, process.env)  # the profile may not let us look
+        return SeccompSteps(enter, last=(find, *steps))
+    return SeccompSteps(enter, early=steps)
