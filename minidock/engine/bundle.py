@@ -96,8 +96,8 @@ def _replaced(destination: str, places: set[str]) -> bool:
 
 def _shared_memory(config: dict[str, Any]) -> list[dict[str, Any]]:
     """POSIX shared memory is a filesystem, so it belongs to an IPC namespace only by convention."""
-    if config["IpcMode"] == "none":
-        return []
+    if config["IpcMode"] == "none" or config["IpcMode"].startswith("container:"):
+        return []  # the other container's is taken when it starts, see sharing.py
     if config["IpcMode"] == "host":
         return [_bind("/dev/shm", "/dev/shm", readonly=False)]
     size = config["ShmSize"]

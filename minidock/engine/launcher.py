@@ -16,6 +16,7 @@ from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.runtime.launch import Unobserved, launch
+from minidock.runtime.manner import MONITORED
 from minidock.runtime.sync import (
     CGROUPS,
     FAILED,
@@ -85,16 +86,17 @@ class _Start:
     def run(self) -> None:
         """Start the container whose bundle lies in the directory."""
         container_id = os.path.basename(self._directory)
-        document = _read_json(f"{self._directory}/config.json")
+        document, manner = _read_json(f"{self._directory}/config.json"), MONITORED
         if "s" in self._order:
             from minidock.engine.settle import settle
 
-            document = settle(document, self._directory, os.path.dirname(self._order.run_dir))
+            run_root = os.path.dirname(self._order.run_dir)
+            document, manner = settle(document, self._directory, run_root)
         spec = parse_spec(document, self._directory)
         from minidock.runtime.plan import plan_container
 
         facts = read_facts()
-        plan = plan_container(container_id, spec, facts, self._stdio)
+        plan = plan_container(container_id, spec, facts, self._stdio, manner)
         # Before they are made: should we be killed, the monitor removes them.
         self._channel.send(CGROUPS, "\n".join(cgroup_directories(spec, facts.cgroups)))
         self._report(self._launch(plan, self._write_started))

@@ -18,6 +18,7 @@ from minidock.engine.limits import block_device_limits
 from minidock.engine.paths import Paths
 from minidock.engine.sharing import open_shared
 from minidock.engine.statefile import read_json
+from minidock.runtime.manner import MONITORED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minidock.engine.containers import Container
+    from minidock.runtime.manner import Manner
 
     Config = dict[str, Any]
     Load = Callable[[str], Container | None]
 
 
-def settle(document: Config, directory: str, run_root: str) -> Config:
-    """Fill in the config.json that lies in `directory`, for a start below `run_root`.
+def settle(document: Config, directory: str, run_root: str) -> tuple[Config, Manner]:
+    """The config.json that lies in `directory`, filled in for a start below `run_root`, and how to
+    start it.
 
     Descriptors of namespaces stay open in this process. Raises `MinidockError` in Docker's words.
     """
@@ -40,7 +43,7 @@ def settle(document: Config, directory: str, run_root: str) -> Config:
     return settle_for(document, container["HostConfig"], Containers(paths).load)
 
 
-def settle_for(document: Config, config: Config, load: Load) -> Config:
+def settle_for(document: Config, config: Config, load: Load) -> tuple[Config, Manner]:
     """The same where container.json is not written: `config` is its HostConfig."""
     linux = document["linux"]
     nodes = {node["path"]: node for node in (*linux["devices"], *given_nodes(config))}
@@ -56,4 +59,5 @@ def settle_for(document: Config, config: Config, load: Load) -> Config:
         for entry in linux["namespaces"]
     ]
     settled = {"devices": list(nodes.values()), "resources": resources, "namespaces": namespaces}
-    return {**document, "linux": {**linux, **settled}}
+    manner = MONITORED.but(shared_memory=paths.get("mnt", ""))
+    return {**document, "linux": {**linux, **settled}}, manner

@@ -21,7 +21,7 @@ from minidock.linux.host import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from minidock.engine.containers import Container
@@ -45,28 +45,31 @@ def check_modes(config: Config, find: Callable[[str], Container]) -> None:
 
 def open_shared(config: Config, load: Callable[[str], Container | None]) -> dict[str, str]:
     """Paths of the namespaces to join, by kind: of descriptors that this process now holds, and
-    hands on to what it forks. Raises `Conflict` in Docker's words where there is none to join."""
-    found = {}
-    for kind, mode in (("pid", config["PidMode"]), ("ipc", config["IpcMode"])):
+    hands on to what it forks. With "ipc" comes "mnt", where the shared memory lies.
+
+    Raises `Conflict` in Docker's words where there is none to join.
+    """
+    found: dict[str, str] = {}
+    for mode, kinds in ((config["PidMode"], ("pid",)), (config["IpcMode"], ("ipc", "mnt"))):
         if mode.startswith(_CONTAINER):
             container_id = mode.removeprefix(_CONTAINER)
-            found[kind] = _open(kind, container_id, load(container_id))
+            found |= _open(kinds, container_id, load(container_id))
     return found
 
 
-def _open(kind: str, container_id: str, other: Container | None) -> str:
-    before = f"can't join IPC of container {container_id}: " if kind == "ipc" else ""
+def _open(kinds: Sequence[str], container_id: str, other: Container | None) -> dict[str, str]:
+    before = f"can't join IPC of container {container_id}: " if "ipc" in kinds else ""
     if other is None:
         raise Conflict(f"{before}No such container: {container_id}")
     state = other.state()
     if not state.running:
         raise Conflict(f"{before}container {container_id} is not running")
-    if kind == "ipc" and other.host_config.get("IpcMode") != "shareable":
+    if "ipc" in kinds and other.host_config.get("IpcMode") != "shareable":
         raise Conflict(
             f"{before}non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
         )
-    fd = os.open(f"/proc/{state.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    fds = [os.open(f"/proc/{state.pid}/ns/{kind}", flags) for kind in kinds]
     if start_time(state.pid) != state.start_time:
-        os.close(fd)
         raise Conflict(f"{before}container {container_id} is not running")
-    return f"/proc/self/fd/{fd}"
+    return {kind: f"/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)}

@@ -21,6 +21,7 @@ from minidock.image.snapshots import Snapshots
 from minidock.image.store import ImageStore, StoredImage
 from minidock.linux.host import read_facts
 from minidock.record import Record
+from minidock.runtime.manner import MONITORED
 from minidock.runtime.plan import plan_container
 from minidock.spec.digest import Digest, chain_ids
 from minidock.spec.image import ImageConfig
@@ -60,11 +61,12 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     layers = lowerdirs or (f"{root}/layers/l/0",)
     about = (container_id, directory, layers, config, host_config, args)
     made = bundle.make_spec(*about, image.config.architecture)
+    manner = MONITORED
     if bundle.known_late(host_config):
-        made = settle_for(made, host_config, containers.load)
+        made, manner = settle_for(made, host_config, containers.load)
     spec = parse_spec(made, directory)
     facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
-    plan = plan_container(container_id, spec, facts, STDIO)
+    plan = plan_container(container_id, spec, facts, STDIO, manner)
     return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
 
 

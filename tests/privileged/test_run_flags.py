@@ -256,6 +256,23 @@ def test_another_containers_namespaces(minidock) -> None:
     assert "sleep 1000" in inside(minidock, "ps", "--pid", "container:other")
 
 
+def test_another_containers_shared_memory(minidock) -> None:
+    """It lies in a mount of the other's; nothing is mounted on the host for it."""
+    background(minidock, "--name", "giver", "--ipc", "shareable", "--shm-size", "1m")
+    before = Path("/proc/self/mountinfo").read_text().count("/dev/shm")
+    taker = ("--ipc", "container:giver")
+    assert inside(minidock, "echo given > /dev/shm/x; df -k /dev/shm | tail -1", *taker).split()[
+        1
+    ] == "1024"  # fmt: skip
+    assert minidock.ok("exec", "giver", "cat", "/dev/shm/x") == "given\n"
+    assert Path("/proc/self/mountinfo").read_text().count("/dev/shm") == before
+    stays = background(minidock, *taker)
+    minidock.ok("rm", "-f", "giver")
+    assert minidock.ok("exec", stays, "cat", "/dev/shm/x") == "given\n"
+    refused = minidock("run", "--rm", "--ipc", f"container:{stays}", "busybox", "true")
+    assert "non-shareable IPC (hint: use IpcMode:shareable" in refused.stderr
+
+
 def test_the_namespace_joined_is_that_of_this_start(minidock) -> None:
     """The other container is another process after its restart."""
     other = background(minidock, "--name", "first")

@@ -40,7 +40,7 @@ def spec_of(*flags: str, settle: bool = True) -> Spec:
     host = complete(*flags)
     made = bundle.make_spec("c1", "/c/c1", ["/l/1"], config, host, ["true"])
     if settle and bundle.known_late(host):
-        made = settle_for(made, host, lambda container_id: None)
+        made, _ = settle_for(made, host, lambda container_id: None)
     return parse_spec(made, "/c/c1")
 
 
