@@ -90,22 +90,17 @@ def stay(
     terminal: bool,
     detach_is_error: bool = False,
 ) -> int:
-    """Stay until the process ends; its exit code. `pid` gets the signals that we get, 0: none."""
+    """Stay until the process ends; its exit code. With `pid`, and without a terminal, it gets the
+    signals that we get."""
     from minidock.engine.client import Attachment
 
-    pidfd = -1
-    if pid and not terminal:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            pidfd = -1  # it has ended already; the monitor will say how
     outcome = Attachment(
         connection,
         stdin=stdin,
         stdout=app.stdout,
         stderr=app.stderr,
         terminal=terminal,
-        signal_pidfd=pidfd,
+        signals=bool(pid) and not terminal,
     ).run()
     if outcome.kind != "detached":
         return outcome.code

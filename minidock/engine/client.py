@@ -126,7 +126,8 @@ class MonitorConnection:
 
 
 class Attachment:
-    """The loop. `stdin` is -1 when nothing is to be sent; `signal_pid` gets forwarded signals."""
+    """The loop. `stdin` is -1 when nothing is to be sent; `signals`: those that we get
+    are passed on."""
 
     def __init__(
         self,
@@ -136,14 +137,14 @@ class Attachment:
         stdout: int,
         stderr: int,
         terminal: bool,
-        signal_pidfd: int = -1,
+        signals: bool = False,
     ) -> None:
         self._connection = connection
         self._stdin = stdin
         self._outputs = {frames.STDOUT: stdout, frames.STDERR: stderr}
         self._terminal = terminal
         self._raw = terminal and stdin >= 0 and os.isatty(stdin)
-        self._signal_pidfd = signal_pidfd
+        self._signals = signals
         self._interrupts = 0
         self._held = b""  # the first of the detach keys, until we know what follows
 
@@ -232,7 +233,7 @@ class Attachment:
     def _catch_signals(self) -> list[tuple[int, Any]]:
         self._wakeup_r, self._wakeup_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(self._wakeup_w, warn_on_full_buffer=False)
-        names = [*_FORWARDED, "SIGWINCH"] if self._signal_pidfd >= 0 else ["SIGWINCH"]
+        names = [*_FORWARDED, "SIGWINCH"] if self._signals else ["SIGWINCH"]
         numbers = [getattr(signal, name) for name in names]
         return [(number, signal.signal(number, lambda *_: None)) for number in numbers]
 
@@ -254,10 +255,7 @@ class Attachment:
                 self._interrupts += 1
                 if self._interrupts >= _PATIENCE:
                     return True
-            try:
-                signal.pidfd_send_signal(self._signal_pidfd, number)
-            except ProcessLookupError:
-                continue
+            self._say(frames.SIGNAL, bytes((number,)))
         return False
 
     def _send_size(self) -> None:

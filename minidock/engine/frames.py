@@ -24,8 +24,8 @@ STDIN = 3
 STDIN_EOF = 4
 RESIZE = 5  # rows, columns: two big-endian 16-bit numbers
 FORK = 6  # become the monitor of an `exec`: a fork of the container's answers with READY
-KILL = 8  # the process of an `exec`
 GIVE_UP = 7  # of a container that waits to be restarted; EXITED follows, or the end of the socket
+SIGNAL = 8  # its number, one byte, for the process; its owner wants it, so no restart follows
 
 # from the monitor
 STARTED = 16  # the program runs

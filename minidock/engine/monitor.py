@@ -26,6 +26,7 @@ import time
 
 from minidock.engine import frames
 from minidock.engine.aftermath import kill_children, oom_kills, reap_all, remove_cgroup
+from minidock.engine.children import Children
 from minidock.engine.holding import hold, lock_of
 from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
@@ -48,10 +49,10 @@ _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes o
 class Monitor:
     """One container, or one process executed in it, from the order to its end."""
 
-    def __init__(self, command: _socket.socket, launcher: Channel, launcher_pid: int) -> None:
+    def __init__(self, command: _socket.socket, launcher: Channel) -> None:
         self._loop = Loop()
+        self._children = Children(self._loop)
         self._launcher = launcher
-        self._launcher_pid = launcher_pid
         self._order: Order | None = None
         self._log: JsonLog | None = None
         self._clients: list[Client] = []
@@ -61,6 +62,7 @@ class Monitor:
         self._pending: tuple[int, dict[int, str]] = (-1, {})
         self._listener: _socket.socket | None = None
         self._pid = 0
+        self._wanted = False
         self._lock = -1
         self._cgroups: list[str] = []
         self._started = 0.0
@@ -97,8 +99,8 @@ class Monitor:
             self._fork_for_exec(client)
         elif kind == frames.GIVE_UP:
             self._give_up(client)
-        elif kind == frames.KILL:
-            self._kill()
+        elif kind == frames.SIGNAL and len(payload) == 1:
+            self._signal(payload[0])
         elif kind == frames.ATTACH and self._streams:
             self._streams.attach(client)
         elif self._streams and client.attached:
@@ -126,13 +128,11 @@ class Monitor:
             become_monitor(client.fileno())
         self._clients.remove(client)
         client.close()
-        pidfd = os.pidfd_open(pid)
-        self._loop.watch(pidfd, READ, lambda _: self._reap_fork(pid, pidfd))
 
-    def _reap_fork(self, pid: int, pidfd: int) -> None:
-        self._loop.forget(pidfd)
-        os.close(pidfd)
-        os.waitpid(pid, 0)
+    def _signal(self, number: int) -> None:
+        if self._pid:
+            self._wanted = True
+            os.kill(self._pid, number)  # our child, and not waited for yet: the number is its own
 
     # ── the start ──
 
@@ -217,11 +217,12 @@ class Monitor:
             self._stream()
             self._command.send(frames.STARTED, b"%d" % number)
             self._retire_launcher()
-            self._watch_end(number)
+            self._children.expect(number, self._process_ended)
             if "h" in self._order:
                 from minidock.engine.probe import Probes
 
-                self._probes = Probes(self._loop, self._order.directory, self._order.run_dir)
+                directory, run_dir = self._order.directory, self._order.run_dir
+                self._probes = Probes(self._loop, self._children, directory, run_dir)
         else:
             while self._narration >= 0 and self._narrate():
                 pass
@@ -233,7 +234,6 @@ class Monitor:
     def _retire_launcher(self) -> None:
         self._loop.forget(self._launcher.fileno())
         self._launcher.close()
-        os.waitpid(self._launcher_pid, 0)
 
     def _refuse(self, message: str, code: int = 128) -> None:
         """Nothing was begun; the launcher ends when its channel closes."""
@@ -260,14 +260,7 @@ class Monitor:
 
     # ── the end ──
 
-    def _watch_end(self, pid: int) -> None:
-        pidfd = os.pidfd_open(pid)
-        self._loop.watch(pidfd, READ, lambda _: self._process_ended(pidfd))
-
-    def _process_ended(self, pidfd: int) -> None:
-        self._loop.forget(pidfd)
-        os.close(pidfd)
-        _, status = os.waitpid(self._pid, 0)
+    def _process_ended(self, status: int) -> None:
         self._pid = 0
         if self._probes:
             self._probes.stop()
@@ -323,11 +316,6 @@ class Monitor:
         except OSError:
             pass
 
-    def _kill(self) -> None:
-        """An `exec` only: a container is ended through a pidfd, by whoever wants that."""
-        if self._pid and self._order and "x" in self._order:
-            os.kill(self._pid, 9)  # our child, and not waited for yet: the number is its own
-
     def _tell_end(self, code: int) -> None:
         for client in list(self._clients):
             client.send(frames.EXITED, bytes((code,)))
@@ -342,7 +330,7 @@ class Monitor:
 
         document = read_json(f"{self._order.directory}/container.json") or {}
         policy = document.get("HostConfig", {}).get("RestartPolicy") or {}
-        if os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
+        if self._wanted or os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
             return None
         self._restarts = self._restarts or Restarts()
         ran = time.monotonic() - self._started
@@ -363,7 +351,8 @@ class Monitor:
         if os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
             return self._stay_ended()
         self._order = self._order.again(self._restarts.count)
-        self._launcher, self._launcher_pid = fork_launcher("run")
+        self._children.remember()
+        self._launcher = fork_launcher("run")
         return self._pass_on(self._order)
 
     def _give_up(self, client: Client) -> None:

@@ -2,13 +2,13 @@
 
     monitor ──fork──► prober: an `exec` like any other, then health.json, then it exits
        │ timer           │  its exit code says whether the container is still starting
-       └─────◄───────────┘  pidfd: the next timer
+       └─────◄───────────┘  SIGCHLD: the next timer
 
 All the work is the prober's, which is a fork and imports what it needs for itself: beside an idle
 container the monitor stays as small as without a check. A prober that is killed counts for nothing,
 and the next one comes at its time. While the container is paused none is sent.
 
-See: moby's daemon/health.go, pidfd_open(2)
+See: moby's daemon/health.go
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import os
 import select
 import time
 
+from minidock.engine.children import forget_children
 from minidock.engine.health import STARTING, has_check, setting
-from minidock.engine.loop import READ
 from minidock.engine.statefile import read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from minidock.engine.children import Children
     from minidock.engine.containers import Container
     from minidock.engine.loop import Loop
 
@@ -36,14 +37,14 @@ _SECOND = 10**9
 class Probes:
     """The probes of one life of a container."""
 
-    def __init__(self, loop: Loop, directory: str, run_dir: str) -> None:
+    def __init__(self, loop: Loop, children: Children, directory: str, run_dir: str) -> None:
         self._loop = loop
+        self._children = children
         self._directory = directory
         self._run_dir = run_dir
         self._started = time.monotonic_ns()
         self._starting = True
         self._prober = 0
-        self._pidfd = -1
         self._timer = 0
         config = (read_json(f"{directory}/container.json") or {}).get("Config", {})
         self._check: dict[str, Any] = config.get("Healthcheck") if has_check(config) else {}
@@ -53,9 +54,7 @@ class Probes:
     def stop(self) -> None:
         """The container has ended."""
         self._loop.cancel(self._timer)
-        if self._prober:
-            os.kill(self._prober, 9)  # our child, and not waited for: the number is its own
-            self._reap()
+        self._children.kill(self._prober)
 
     def _wait(self) -> None:
         since_start = time.monotonic_ns() - self._started
@@ -70,28 +69,22 @@ class Probes:
         pid = os.fork()
         if pid == 0:
             _be_prober(self._directory, self._run_dir, since_start)
-        self._prober, self._pidfd = pid, os.pidfd_open(pid)
-        self._loop.watch(self._pidfd, READ, lambda _: self._probed())
+        self._prober = pid
+        self._children.also_expect(pid, self._probed)
         return None
 
-    def _probed(self) -> None:
-        status = self._reap()
+    def _probed(self, status: int) -> None:
+        self._prober = 0
         if os.WIFEXITED(status):
             self._starting = os.WEXITSTATUS(status) == _STILL_STARTING
         self._wait()
-
-    def _reap(self) -> int:
-        self._loop.forget(self._pidfd)
-        os.close(self._pidfd)
-        _, status = os.waitpid(self._prober, 0)
-        self._prober, self._pidfd = 0, -1
-        return status
 
 
 def _be_prober(directory: str, run_dir: str, since_start: int) -> NoReturn:
     """The life of the forked process."""
     code = _STILL_STARTING
     try:
+        forget_children()
         os.closerange(3, 1 << 16)  # the monitor's, whose objects are not touched here
         code = _STILL_STARTING if _probe_once(directory, run_dir, since_start) == STARTING else 0
     finally:
@@ -145,7 +138,7 @@ def _listen(connection: Any, timeout: int) -> tuple[int, str]:
         left = (deadline - time.monotonic_ns()) / 10**6
         if not late and not connection.has_frames and (left <= 0 or not poll.poll(left)):
             late = True
-            connection.send(frames.KILL)
+            connection.send(frames.SIGNAL, bytes((9,)))
         batch = connection.next_frames()
         ended = not batch
         for kind, payload in batch:

@@ -59,16 +59,15 @@ def become_monitor(command: int) -> NoReturn:
         os._exit(0)
 
 
-def fork_launcher(errand: str) -> tuple[Channel, int]:
-    """A launcher that waits for its order: our end of the channel to it, and its PID. It keeps no
-    other descriptor of ours."""
+def fork_launcher(errand: str) -> Channel:
+    """A launcher that waits for its order: our end of the channel to it. It keeps no other
+    descriptor of ours."""
     from minidock.runtime.sync import Channel, channel_pair
 
     ours, theirs = channel_pair()
-    pid = os.fork()
-    if pid:
+    if os.fork():
         theirs.close()
-        return ours, pid
+        return ours
     try:
         _keep_only(theirs.fileno())
         from minidock.engine.launcher import serve
@@ -81,6 +80,9 @@ def fork_launcher(errand: str) -> tuple[Channel, int]:
 def _keep_only(fd: int) -> None:
     """In a fork: `fd` becomes number 3 and all others above 2 are closed. The objects that held
     them are never touched again."""
+    from minidock.engine.children import forget_children
+
+    forget_children()
     os.dup2(fd, _SPARE_FD)
     os.closerange(COMMAND_FD, _SPARE_FD)
     os.closerange(_SPARE_FD + 1, 1 << 16)
@@ -90,7 +92,7 @@ def _keep_only(fd: int) -> None:
 
 def serve_command(errand: str, *, forked: bool = False) -> None:
     """Fork the launcher, be the monitor. Returns when all is over."""
-    to_launcher, launcher = fork_launcher(errand)
+    to_launcher = fork_launcher(errand)
     from minidock.engine.monitor import Monitor
 
     if forked:
@@ -99,4 +101,4 @@ def serve_command(errand: str, *, forked: bool = False) -> None:
 
         prctl(_PR_SET_CHILD_SUBREAPER, 1)  # a fork does not inherit it
         os.write(COMMAND_FD, frames.frame(frames.READY))
-    Monitor(_socket.socket(fileno=COMMAND_FD), to_launcher, launcher).run()
+    Monitor(_socket.socket(fileno=COMMAND_FD), to_launcher).run()
