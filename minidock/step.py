@@ -29,6 +29,7 @@ class Context:
         program: the file to execute, "" until it has been looked for.
         agent, listener: descriptors of a socket and of a filter's, see seccomp/listener.py.
         uid, gid, groups, home: who the process will be; see isolation/user.py.
+        cgroup: descriptor of the cgroup (v2) that init is born in, -1 if it joins by itself.
         start_fifo: descriptor of the fifo at which init waits for `start`, -1 without one.
         send_terminal: gives the master side of the container's terminal to who will hold it.
         await_grant: returns when main has done what only the host may do to new namespaces.
@@ -46,6 +47,7 @@ class Context:
         self.gid = 0
         self.groups: tuple[int, ...] = ()
         self.home = "/"
+        self.cgroup = -1
         self.start_fifo = -1
         self.program = ""
         self.agent = -1

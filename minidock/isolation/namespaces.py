@@ -230,10 +230,11 @@ def _needed_for(spec: Spec, kind: str) -> str:
     return ""
 
 
-def plan_enter(spec: Spec) -> tuple[Step, ...]:
-    """Leave the host's namespaces for the container's, once those to join are held open."""
+def plan_enter(spec: Spec, *, later: str = "") -> tuple[Step, ...]:
+    """Leave the host's namespaces for the container's, once those to join are held open. A kind of
+    namespace that is made `later` is left out."""
     joined = {namespace.kind for namespace in spec.namespaces if namespace.path}
-    new = {namespace.kind for namespace in spec.namespaces if not namespace.path}
+    new = {namespace.kind for namespace in spec.namespaces if not namespace.path} - {later}
     granted = new & ({"user", "time"} if spec.time_offsets else {"user"})
     steps: list[Step] = [BecomeUndumpable()]
     steps += [JoinNamespace(kind) for kind in _JOIN_ORDER if kind in joined]

@@ -45,11 +45,13 @@ class Hierarchy(Record):
 
 class CgroupFacts(Record):
     """Every hierarchy that can be reached; `unified` is the mount point of v2, "" without it, and
-    `unified_controllers` are those that a cgroup directly below it can have."""
+    `unified_controllers` are those that a cgroup directly below it can have. `clone_into` says
+    whether a process may be born in a cgroup of v2; see isolation/cgroups/v2.py."""
 
     v1: tuple[Hierarchy, ...] = ()
     unified: str = ""
     unified_controllers: tuple[str, ...] = ()
+    clone_into: bool = False
 
     def hierarchy_of(self, controller: str) -> Hierarchy | None:
         """The v1 hierarchy that has this controller."""

@@ -42,13 +42,22 @@ def read_facts() -> HostFacts:
         kernel=kernel,
         capabilities=int(_field(status, "CapBnd"), 16),
         last_capability=int(_read("/proc/sys/kernel/cap_last_cap")),
-        cgroups=read_cgroup_facts(),
+        cgroups=_cgroups(),
         rights=int(_field(status, "CapEff"), 16),
         apparmor=_apparmor(),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
         machine=os.uname().machine,
         filter_cache=FILTER_CACHE,
     )
+
+
+def _cgroups() -> CgroupFacts:
+    cgroups = read_cgroup_facts()
+    if not cgroups.unified:
+        return cgroups
+    from minidock.linux.syscalls import has_clone3
+
+    return cgroups.but(clone_into=has_clone3())
 
 
 def kernel_version() -> tuple[int, int]:

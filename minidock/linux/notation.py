@@ -95,6 +95,7 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "unshare": ("unshare", lambda r, flags: (show.flags(CloneFlag, flags),)),
     "setns": ("setns", lambda r, fd, kind: (show.number(fd), show.flags(CloneFlag, kind))),
     "fork": ("clone", calls.fork),
+    "fork_into": ("clone3", calls.fork_into),
     "clone": (
         "clone",
         lambda r, flags: ("child_stack=NULL", f"flags={show.flags(CloneFlag, flags)}|SIGCHLD"),

@@ -111,6 +111,11 @@ def fork(result: object) -> Shown:
     return "child_stack=NULL", f"flags={flags}", f"child_tidptr={ADDRESS}"
 
 
+def fork_into(result: object, cgroup: int) -> Shown:
+    words = "flags=CLONE_INTO_CGROUP, exit_signal=SIGCHLD, stack=NULL, stack_size=0"
+    return f"{{{words}, cgroup={show.number(cgroup)}}}", "88"
+
+
 def wait4(result: object, pid: int) -> Shown:
     word = ADDRESS
     if isinstance(result, int) and not isinstance(result, Unknown):

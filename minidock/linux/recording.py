@@ -55,12 +55,18 @@ class TracingKernel:
         return traced
 
     def fork(self) -> int:
+        return self._forked("fork")
+
+    def fork_into(self, cgroup: int) -> int:
+        return self._forked("fork_into", cgroup)
+
+    def _forked(self, name: str, *args: int) -> int:
         """Returns twice; the parent tells."""
         before = perf_counter_ns()
-        pid = self._kernel.fork()
+        pid: int = getattr(self._kernel, name)(*args)
         if pid:
             took = perf_counter_ns() - before
-            self._tell(show_call("fork", (), pid).but(nanoseconds=took))
+            self._tell(show_call(name, args, pid).but(nanoseconds=took))
         return pid
 
     def execve(self, path: str, argv: list[str], envp: list[str]) -> None:

@@ -194,7 +194,7 @@ def intermediate(
         ctx.await_grant = lambda: _await_grant(channel)
         execute(plan.enter, kernel, ctx, observer.announce("intermediate"))
         observer.remark("intermediate", FORK_INIT)
-        pid = kernel.fork()
+        pid = kernel.fork() if ctx.cgroup < 0 else kernel.fork_into(ctx.cgroup)
         if pid == 0:
             _init(plan, ctx, channel, observer)
         channel.send(sync.INIT_PID, number=pid)

@@ -74,10 +74,10 @@ class NarratingKernel(TracingKernel):
         event = [self._process, "call", call.name, list(call.arguments), call.result]
         tell(self._fd, [*event, call.nanoseconds])
 
-    def fork(self) -> int:
+    def _forked(self, name: str, *args: int) -> int:
         """The parent keeps the lock until it waits, ends, or closes the pipe."""
         lockf(self._fd, LOCK_EX)
-        pid = super().fork()
+        pid = super()._forked(name, *args)
         if pid == 0:
             self._process = f"child of {self._process}"
             lockf(self._fd, LOCK_EX)

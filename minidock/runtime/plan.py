@@ -15,7 +15,7 @@ This file is that order; everything else explains or applies it.
 The order within is meaning. These hold, and tests say so:
 
  1. The cgroup is joined before the cgroup namespace is made (its root is where the process is then)
-    and before anything of the image runs.
+    and before anything of the image runs. (On v2 init is born in it, and makes that namespace.)
  2. Propagation is cut before the first mount, or the host would see it.
  3. Every mount whose source lies on the host comes before the pivot; afterwards there is no host.
  4. The user is looked up after the pivot, in the container's files, not the host's.
@@ -45,7 +45,7 @@ from minidock.isolation.devices import plan_devices
 from minidock.isolation.idmap import plan_grant, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.mounts import plan_mounts
-from minidock.isolation.namespaces import plan_enter, plan_identity, plan_open
+from minidock.isolation.namespaces import Unshare, plan_enter, plan_identity, plan_open
 from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.pivot import plan_become_root
 from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
@@ -56,6 +56,7 @@ from minidock.isolation.seccomp.install import plan_seccomp
 from minidock.isolation.staged_root import StagedRoot, plan_staged_root
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
+from minidock.linux.flags import CloneFlag
 from minidock.runtime.await_start import plan_await, plan_hold
 from minidock.runtime.hooks import plan_before_pivot, plan_before_program, plan_meeting
 from minidock.runtime.manner import MONITORED
@@ -104,11 +105,12 @@ def plan_container(
             *cgroup.join,
             *mounts.sources,
             *root.outside,
-            *plan_enter(spec),
+            *plan_enter(spec, later=cgroup.namespace_later),
         ),
         grant=plan_grant(spec),
         attach=plan_rlimits(process, from_outside=True) if spec.has_namespace("user") else (),
         isolate=(
+            *((Unshare(CloneFlag.CLONE_NEWCGROUP),) if cgroup.namespace_later else ()),
             SetUmask(0),
             *root.inside,
             *mounts.mounts,

@@ -11,11 +11,13 @@ from minidock.isolation.cgroups.common import (
     Cgroup,
     JoinCgroup,
     MakeCgroup,
+    OpenCgroup,
     cgroup_directories,
     cgroup_mounts,
     find_cgroup,
     leftovers,
     plan_cgroups,
+    plan_join,
     remove,
 )
 from minidock.isolation.cgroups.limits import CopyCpuset, HandDown, SetLimits
@@ -24,7 +26,7 @@ from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import MountFlag
 from minidock.linux.recording import RecordingKernel
 from minidock.spec.resources import CPU, DeviceRule, HugepageLimit, Memory, Network, Resources
-from minidock.spec.runtime import Process, Spec
+from minidock.spec.runtime import Namespace, Process, Spec
 from minidock.step import Context, execute
 
 DEVICES = Hierarchy("/sys/fs/cgroup/devices", ("devices",))
@@ -264,6 +266,37 @@ def test_on_v2_controllers_are_handed_down_from_the_root() -> None:
         HandDown("/cg/minidock", controllers),
         MakeCgroup("/cg/minidock/c1"),
     )
+
+
+BORN = ALL_V2.but(clone_into=True)
+
+
+def test_on_v2_init_is_born_in_the_cgroup_and_makes_the_namespace() -> None:
+    private = spec().but(namespaces=(Namespace("pid"), Namespace("cgroup")))
+    plan = plan_cgroups(private, BORN)
+    assert plan.join == (OpenCgroup("/cg/minidock/c1"),)
+    assert plan.namespace_later == "cgroup"
+    ctx = Context()
+    execute(plan.join, RecordingKernel(), ctx)
+    assert ctx.cgroup == 3
+    assert plan_cgroups(spec(), BORN).namespace_later == "", "there is none to make"
+
+
+@pytest.mark.parametrize(
+    ("facts", "namespaces"),
+    [
+        (ALL_V2, ()),  # clone3 is not to be had
+        (BORN, (Namespace("user"),)),
+        (BORN, (Namespace("cgroup", "/proc/7/ns/cgroup"),)),
+    ],
+)
+def test_who_cannot_be_born_there_joins(
+    facts: CgroupFacts, namespaces: tuple[Namespace, ...]
+) -> None:
+    plan = plan_cgroups(spec().but(namespaces=namespaces), facts)
+    assert plan.join == (JoinCgroup("/cg/minidock/c1/cgroup.procs"),)
+    assert plan.namespace_later == ""
+    assert plan_join(spec(), BORN) == (JoinCgroup("/cg/minidock/c1/cgroup.procs"),), "exec"
 
 
 def test_a_hybrid_machine_is_asked_where_it_has_the_controller() -> None:

@@ -82,10 +82,12 @@ __all__ = (  # with what is defined here, all that other packages use of cgroups
 
 
 class CgroupPlan(Record):
-    """Steps for two phases of a start, see runtime/plan.py."""
+    """Steps for two phases of a start, see runtime/plan.py. `namespace_later` is "cgroup" where
+    only init is in the cgroup, so that init has to make the cgroup namespace."""
 
     prepare: tuple[Step, ...]
     join: tuple[Step, ...]
+    namespace_later: str = ""
 
 
 # ── Steps ──
@@ -157,6 +159,19 @@ class JoinCgroup(Step):
         write_through(kernel, self.file, "0")  # 0: whoever writes
 
 
+class OpenCgroup(Step):
+    """v2: have init born in the cgroup, instead of joining it; see v2.py."""
+
+    directory: str
+    see: ClassVar[tuple[str, ...]] = ("clone3(2)", "cgroups(7)")
+
+    def describe(self) -> str:
+        return f"open the cgroup {self.directory}: init will be born in it"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        ctx.cgroup = kernel.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+
+
 # ── planning ──
 
 
@@ -171,6 +186,10 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
         scope = plan_scope(spec.cgroups_path, spec.resources, cgroup)
         return CgroupPlan((), (*scope, *plan_hand_down(cgroup, facts), *limits))
     anew = absolute_path(spec.cgroups_path).startswith(f"{PARENT}/")
+    born = _may_be_born(spec, cgroup, facts)
+    join = _join(cgroup)
+    if born:
+        join = (*_join(cgroup.but(unified="")), OpenCgroup(cgroup.unified))
     return CgroupPlan(
         prepare=(
             *plan_hand_down(cgroup, facts),
@@ -178,8 +197,17 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
             *plan_cpuset(cgroup, facts),
             *limits,
         ),
-        join=_join(cgroup),
+        join=join,
+        namespace_later="cgroup" if born and spec.makes_namespace("cgroup") else "",
     )
+
+
+def _may_be_born(spec: Spec, cgroup: Cgroup, facts: CgroupFacts) -> bool:
+    """Whether init can begin in its v2 cgroup. Root of a new user namespace may not put anybody
+    there, nor may who has another cgroup namespace."""
+    if not facts.clone_into or not cgroup.unified or spec.has_namespace("user"):
+        return False
+    return spec.makes_namespace("cgroup") or not spec.has_namespace("cgroup")
 
 
 def joined_cgroup(spec: Spec, facts: CgroupFacts) -> Cgroup:
