@@ -4,9 +4,12 @@
     index.json          an OCI layout as a tar: manifests by digest
 
 The table of contents may be the last file, and the tar may come through a pipe. So it is read once
-from front to back: large files become blobs of the store on the way, small ones are kept; then the
-tables are read and the layers unpacked, two at a time. Names in the archive are looked up in a
-dictionary and never in a filesystem, so that none can lead anywhere.
+from front to back. Small files are kept. A large one becomes a blob of the store; what it will be
+is not known yet, but nearly always it is a layer, so it is unpacked on the way as if it were one,
+while it is hashed and stored. Then the tables say which layer belongs where.
+
+Names in the archive are looked up in a dictionary and never in a filesystem, so that none can lead
+anywhere.
 
 See: image-spec image-layout.md; moby image/tarexport; docker-archive:, oci-archive: in
 containers-transports(5)
@@ -17,13 +20,15 @@ from __future__ import annotations
 import os
 
 from minidock.errors import BadArchive, BadData, BadJSON
-from minidock.image.compression import PIECE, Peek, as_source, compression_of, decompressed
-from minidock.image.overlap import Behind
+from minidock.image.compression import PIECE, Peek, Tee, as_source, compression_of, decompressed
+from minidock.image.overlap import Ahead
 from minidock.image.receive import Receiver
+from minidock.image.snapshots import remove_tree
 from minidock.image.tar_format import HARD_LINK, REGULAR, SYMLINK, shown
 from minidock.image.tar_read import TarReader
+from minidock.image.unpack import unpack_layer
 from minidock.record import Record
-from minidock.spec.digest import Digest
+from minidock.spec.digest import DiffID, Digest
 from minidock.spec.fields import MAX_JSON, Fields
 from minidock.spec.image import (
     CONFIG,
@@ -88,22 +93,24 @@ def load_images(
 
     Raises `BadData` for an archive that is damaged, hostile or none; then nothing is left.
     """
-    archive = Archive(layout)
+    archive = Archive(layout, snapshots)
     try:
         archive.read(stream)
         images = find_images(archive, fits)
-        return [_take(layout, receive, image) for image in images]
+        return [_take(archive, receive, image) for image in images]
     finally:
         archive.forget()
 
 
-def _take(layout: Layout, receive: Callable[[bytes, bytes], Receiver], image: Incoming) -> Loaded:
-    from concurrent.futures import ThreadPoolExecutor
-
+def _take(archive: Archive, receive: Callable[[bytes, bytes], Receiver], image: Incoming) -> Loaded:
     with receive(image.config, image.manifest) as receiver:
-        with ThreadPoolExecutor(2) as pool:
-            for job in [pool.submit(receiver.stored, part) for part in receiver.parts]:
-                job.result()
+        for part in receiver.parts:
+            unpacked = archive.unpacked.get(part.descriptor.digest)
+            if unpacked and unpacked.diff_id == part.diff_id:
+                if receiver.filled(part, unpacked.directory, unpacked.size):
+                    del archive.unpacked[part.descriptor.digest]
+            else:
+                receiver.stored(part)
         config = receiver.image
         entry = Descriptor(
             image.media_type,
@@ -126,11 +133,22 @@ def digest_of(data: bytes) -> Digest:
 # ── what is in the archive ───────────────────────────────────────────────────────────────────────
 
 
-class Archive:
-    """The files of an archive by name: small ones in memory, large ones as blobs of the store."""
+class Unpacked(Record):
+    """A layer that was unpacked before it was known to be one."""
 
-    def __init__(self, layout: Layout) -> None:
+    diff_id: DiffID
+    directory: str
+    size: int
+
+
+class Archive:
+    """The files of an archive by name: small ones in memory, large ones as blobs of the store.
+    `unpacked` are those that looked like layers, by the digest of their blob."""
+
+    def __init__(self, layout: Layout, snapshots: Snapshots) -> None:
+        self.unpacked: dict[Digest, Unpacked] = {}
         self._layout = layout
+        self._snapshots = snapshots
         self._small: dict[str, bytes] = {}
         self._large: dict[str, Descriptor] = {}
         self._links: dict[str, str] = {}
@@ -164,13 +182,41 @@ class Archive:
             self._kept += size
             digest = digest_of(self._small[name])
         else:
-            with self._layout.blobs.writer() as blob:
-                with Behind(blob.write) as out:
-                    reader.copy(size, lambda piece: out(bytes(piece)))
-                digest = blob.finish()
+            digest = self._store(_EntryData(reader, size))
             self._large[name] = Descriptor("", digest, size)
         if name.startswith("blobs/sha256/") and name != f"blobs/sha256/{digest.hex}":
             raise BadData(f"{name} in the archive has another digest: {digest}")
+
+    def _store(self, data: _EntryData) -> Digest:
+        """A large file as a blob, and unpacked if it is a tar."""
+        from hashlib import sha256
+
+        plain = sha256()
+        directory = self._snapshots.new()
+        unpacked = -1
+        try:
+            with self._layout.blobs.writer() as blob:
+                stored = Peek(Tee(data, blob.write))
+                compression = compression_of(stored.peek(8))
+                with Ahead(stored) as ahead:
+                    tar = decompressed(ahead, compression)
+                    try:
+                        unpacked = unpack_layer(
+                            Tee(tar, plain.update) if compression else tar, directory
+                        )
+                    except BadArchive:
+                        while ahead.read(PIECE):
+                            pass  # no layer, or a bad one: the table of contents will tell
+                digest = blob.finish()
+        except BaseException:
+            remove_tree(directory)
+            raise
+        if unpacked < 0 or digest in self.unpacked:
+            remove_tree(directory)
+        else:
+            diff_id = DiffID.from_hex(plain.hexdigest() if compression else digest.hex)
+            self.unpacked[digest] = Unpacked(diff_id, directory, unpacked)
+        return digest
 
     def _resolve(self, name: str) -> str:
         """Follow links, inside the archive."""
@@ -225,8 +271,26 @@ class Archive:
             os.close(fd)
 
     def forget(self) -> None:
-        """Free the memory. Blobs that no image took are garbage, which the next sweep removes."""
+        """Free what no image took. Blobs are left to the next sweep."""
         self._small.clear()
+        for unpacked in self.unpacked.values():
+            remove_tree(unpacked.directory)
+        self.unpacked.clear()
+
+
+class _EntryData:
+    """The bytes of one entry of the outer archive, as a source."""
+
+    def __init__(self, reader: TarReader, size: int) -> None:
+        self._reader = reader
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        count = min(size, self._left)
+        pieces: list[bytes] = []
+        self._reader.copy(count, lambda piece: pieces.append(bytes(piece)))
+        self._left -= count
+        return b"".join(pieces)
 
 
 def _reads_into(source: Source) -> Callable[[memoryview], int]:

@@ -115,6 +115,14 @@ class Receiver:
                 self._unpack(part, packed, unpacking)
             blob.finish()
 
+    def filled(self, part: Part, directory: str, size: int) -> bool:
+        """Take a directory into which a layer was unpacked already. False if it is not needed,
+        and so still the caller's."""
+        if part.chain in self._filled or self._snapshots.unpacked(part.chain):
+            return False
+        self._filled[part.chain] = directory, size
+        return True
+
     def stored(self, part: Part) -> None:
         """Unpack a layer whose blob is in the store already, and was verified. Raises as `layer`
         does."""
