@@ -7,11 +7,16 @@ Text becomes bytes with the file system encoding (surrogates and all), `None` be
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ctypes
+else:
+    from minidock.linux import lean_ctypes as ctypes
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,7 +27,6 @@ SYS_MOVE_MOUNT = 429
 SYS_FSOPEN = 430
 SYS_FSCONFIG = 431
 SYS_FSMOUNT = 432
-SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
@@ -38,7 +42,6 @@ SYS_BPF = 321 if _X86_64 else 280
 SYS_SECCOMP = 317 if _X86_64 else 277
 
 _SIGKILL, _SIGCHLD, _PR_SET_PDEATHSIG = 9, 17, 1
-_CLONE_INTO_CGROUP = 1 << 33
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -56,32 +59,6 @@ def _done(result: int, path: str | None = None) -> int:
 def _syscall(number: int, *args: object) -> int:
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     return int(_libc.syscall(ctypes.c_long(number), *wide))
-
-
-def clone3_into(cgroup: int) -> int:
-    """clone3(2) as a fork, whose child begins in the cgroup (of v2) that a descriptor stands for.
-
-    It is made past the C library's fork, so only a process with one thread may call it.
-    """
-    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
-    # set_tid, set_tid_size, cgroup
-    args = struct.pack("=11Q", _CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup)
-    # Both processes come back into this interpreter, which has to hear of it as from os.fork; and
-    # must not give its lock away meanwhile, as functions of a CDLL do.
-    libc, python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
-    python.PyOS_BeforeFork()
-    pid = libc.syscall(ctypes.c_long(SYS_CLONE3), args, ctypes.c_long(len(args)))
-    if pid == 0:
-        python.PyOS_AfterFork_Child()
-    else:
-        python.PyOS_AfterFork_Parent()
-    return _done(pid)
-
-
-def has_clone3() -> bool:
-    """Whether clone3(2) is there: Docker's seccomp profile, for one, denies it."""
-    result = _libc.syscall(ctypes.c_long(SYS_CLONE3), None, ctypes.c_long(0))
-    return bool(result == -1 and ctypes.get_errno() != errno.ENOSYS)
 
 
 def mount(
@@ -152,12 +129,12 @@ def move_mount(from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: 
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [
+    _fields_ = (
         ("attr_set", ctypes.c_uint64),
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
         ("userns_fd", ctypes.c_uint64),
-    ]
+    )
 
 
 def mount_setattr(
@@ -192,11 +169,11 @@ def fsmount(fd: int, flags: int, attr_flags: int) -> int:
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [
+    _fields_ = (
         ("flags", ctypes.c_uint64),
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),
-    ]
+    )
 
 
 def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
@@ -320,7 +297,7 @@ def bpf(cmd: int, attr: dict[str, int | bytes]) -> int:
 
 
 class _SockFprog(ctypes.Structure):
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def seccomp(operation: int, flags: int, program: bytes) -> int:
