@@ -27,6 +27,7 @@ SYS_MOVE_MOUNT = 429
 SYS_FSOPEN = 430
 SYS_FSCONFIG = 431
 SYS_FSMOUNT = 432
+SYS_CLONE3 = 435
 SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
@@ -42,6 +43,7 @@ SYS_BPF = 321 if _X86_64 else 280
 SYS_SECCOMP = 317 if _X86_64 else 277
 
 _SIGKILL, _SIGCHLD, _PR_SET_PDEATHSIG = 9, 17, 1
+_CLONE_INTO_CGROUP = 1 << 33
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -59,6 +61,34 @@ def _done(result: int, path: str | None = None) -> int:
 def _syscall(number: int, *args: object) -> int:
     wide = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     return int(_libc.syscall(ctypes.c_long(number), *wide))
+
+
+def clone3_into(cgroup: int) -> int:
+    """clone3(2) as a fork, whose child begins in the cgroup (of v2) that a descriptor stands for.
+
+    It is made past the C library's fork, so only a process with one thread may call it.
+    """
+    from ctypes import PyDLL, c_long, pythonapi
+
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
+    # set_tid, set_tid_size, cgroup
+    args = struct.pack("=11Q", _CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup)
+    # Both processes come back into this interpreter, which has to hear of it as from os.fork; and
+    # must not give its lock away meanwhile, as functions of a CDLL do.
+    libc = PyDLL(None, use_errno=True)
+    pythonapi.PyOS_BeforeFork()
+    pid = libc.syscall(c_long(SYS_CLONE3), args, c_long(len(args)))
+    if pid == 0:
+        pythonapi.PyOS_AfterFork_Child()
+    else:
+        pythonapi.PyOS_AfterFork_Parent()
+    return _done(pid)
+
+
+def has_clone3() -> bool:
+    """Whether clone3(2) is there: Docker's seccomp profile, for one, denies it."""
+    result = _libc.syscall(ctypes.c_long(SYS_CLONE3), None, ctypes.c_long(0))
+    return bool(result == -1 and ctypes.get_errno() != errno.ENOSYS)
 
 
 def mount(
