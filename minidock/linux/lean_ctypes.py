@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _ctypes import (
     FUNCFLAG_CDECL,
+    FUNCFLAG_PYTHONAPI,
     FUNCFLAG_USE_ERRNO,
     CFuncPtr,
     _SimpleCData,
@@ -70,18 +71,35 @@ class _Function(CFuncPtr):
     _restype_ = c_int
 
 
-class CDLL:
-    """A loaded library; its functions are attributes. `name` None is the program itself, which has
-    the C library in it."""
+class _LockedFunction(CFuncPtr):
+    """Called without giving the interpreter's lock away."""
 
-    def __init__(self, name: str | None, *, use_errno: bool) -> None:
-        assert use_errno
+    _flags_ = FUNCFLAG_PYTHONAPI | FUNCFLAG_USE_ERRNO
+    _restype_ = c_int
+
+
+class CDLL:
+    """A loaded library; its functions are attributes, and keep errno for `get_errno`. `name` None
+    is the program itself, which has the C library in it."""
+
+    _kind: type[CFuncPtr] = _Function
+
+    def __init__(self, name: str | None, use_errno: bool = True) -> None:
         self._handle = dlopen(name, 0)  # type: ignore[arg-type]  # typeshed knows no None
 
     def __getattr__(self, name: str) -> Any:
-        function = _Function((name, self))  # type: ignore[arg-type]  # it reads _handle
+        function = self._kind((name, self))  # type: ignore[arg-type]  # it reads _handle
         setattr(self, name, function)
         return function
+
+
+class PyDLL(CDLL):
+    """The same with the interpreter's lock held: for Python's own C functions."""
+
+    _kind = _LockedFunction
+
+
+pythonapi = PyDLL(None)
 
 
 def create_string_buffer(init: int | bytes) -> Any:

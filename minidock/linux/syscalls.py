@@ -68,20 +68,18 @@ def clone3_into(cgroup: int) -> int:
 
     It is made past the C library's fork, so only a process with one thread may call it.
     """
-    from ctypes import PyDLL, c_long, pythonapi
-
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
     # set_tid, set_tid_size, cgroup
     args = struct.pack("=11Q", _CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, cgroup)
     # Both processes come back into this interpreter, which has to hear of it as from os.fork; and
     # must not give its lock away meanwhile, as functions of a CDLL do.
-    libc = PyDLL(None, use_errno=True)
-    pythonapi.PyOS_BeforeFork()
-    pid = libc.syscall(c_long(SYS_CLONE3), args, c_long(len(args)))
+    libc, python = ctypes.PyDLL(None, use_errno=True), ctypes.pythonapi
+    python.PyOS_BeforeFork()
+    pid = libc.syscall(ctypes.c_long(SYS_CLONE3), args, ctypes.c_long(len(args)))
     if pid == 0:
-        pythonapi.PyOS_AfterFork_Child()
+        python.PyOS_AfterFork_Child()
     else:
-        pythonapi.PyOS_AfterFork_Parent()
+        python.PyOS_AfterFork_Parent()
     return _done(pid)
 
 
