@@ -20,7 +20,6 @@ from minidock.errors import BadArchive, StoreError
 from minidock.image.compression import Peek, Tee, as_source, compression_of, decompressed
 from minidock.image.mutate import NewLayer
 from minidock.image.overlap import Ahead, Behind
-from minidock.image.pack import write_layer
 from minidock.image.snapshots import remove_tree
 from minidock.image.unpack import unpack_layer
 from minidock.spec.digest import ChainID, DiffID
@@ -53,15 +52,16 @@ def import_layer(blobs: Blobs, snapshots: Snapshots, stream: int | BinaryIO) -> 
             compression = compression_of(packed.peek(8))
             media_type = STORED_AS_IT_CAME.get(compression, LAYER)
             if media_type == LAYER:
-                with Ahead(Tee(decompressed(packed, compression), blob.write)) as tar:
-                    size = unpack_layer(tar, temporary)
+                tar = Tee(decompressed(packed, compression), blob.write, at_end=blob.sync)
+                with Ahead(tar) as ahead:
+                    size = unpack_layer(ahead, temporary, stored=blob.fileno())
                 digest = blob.finish()
                 diff_id = DiffID(digest)
             else:
                 plain = sha256()
-                with Ahead(Tee(packed, blob.write)) as stored:
-                    tar2 = Tee(decompressed(stored, compression), plain.update)
-                    size = unpack_layer(tar2, temporary)
+                with Ahead(Tee(packed, blob.write, at_end=blob.sync)) as stored:
+                    tar = Tee(decompressed(stored, compression), plain.update)
+                    size = unpack_layer(tar, temporary)
                 digest = blob.finish()
                 diff_id = DiffID.from_hex(plain.hexdigest())
         # The ChainID of a single layer is its DiffID.
@@ -77,6 +77,8 @@ def pack_layer(blobs: Blobs, upper: str) -> NewLayer:
 
     Raises `MinidockError` for what no layer can hold, `OSError`; then nothing is left.
     """
+    from minidock.image.pack import write_layer
+
     with blobs.writer() as blob:
         with Behind(blob.write) as out:
             size = write_layer(upper, out)

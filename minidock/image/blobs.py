@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from minidock.spec.image import Descriptor
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 # A large blob goes to disk while the rest of it is still being made: less to wait for at the end.
 _SYNC_EVERY = 16 << 20
@@ -136,6 +136,14 @@ class BlobWriter:
         if self._unsynced >= _SYNC_EVERY:
             os.fdatasync(self._fd)
             self._unsynced = 0
+
+    def fileno(self) -> int:
+        """Its descriptor, to read again what was written."""
+        return self._fd
+
+    def sync(self) -> None:
+        """Write to disk what is there, while there is something else to wait for."""
+        os.fsync(self._fd)
 
     def finish(self) -> Digest:
         """Give the blob its name. Raises `OSError`, for instance if the disk is full."""

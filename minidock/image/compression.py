@@ -88,17 +88,25 @@ class Peek:
 
 
 class Tee:
-    """A source that shows everything that is read to others: a hash, a file."""
+    """A source that shows everything that is read to somebody else, a hash or a file, and says when
+    the end is reached."""
 
-    def __init__(self, source: Source, *sinks: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sink: Callable[[bytes], object],
+        at_end: Callable[[], object] = lambda: None,
+    ) -> None:
         self._source = source
-        self._sinks = sinks
+        self._sink = sink
+        self._at_end = at_end
 
     def read(self, size: int) -> bytes:
         data = self._source.read(size)
         if data:
-            for sink in self._sinks:
-                sink(data)
+            self._sink(data)
+        else:
+            self._at_end()
         return data
 
 

@@ -9,10 +9,14 @@ something else to do. Pieces pass through a queue of limited length, so that mem
     Behind    push: a thread feeds a sink after the caller has gone on
 
 A thread starts with the first piece and not before: the caller may fork until then, and small
-streams may need none.
+streams may need none. What `threading` and `queue` are made of is used directly: importing those
+two takes 7 ms, as long as hashing and writing 8 MB.
 """
 
 from __future__ import annotations
+
+from _queue import SimpleQueue
+from _thread import start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from minidock.image.compression import Source
 
 _DEPTH = 16  # pieces of up to 1 MiB that wait in the queue
-_WORTHWHILE = 8 << 20  # bytes; importing `threading` takes as long as hashing and writing these
+_WORTHWHILE = 8 << 20  # bytes; below, a thread is not worth its start
 
 
 class Ahead:
@@ -34,13 +38,10 @@ class Ahead:
     """
 
     def __init__(self, source: Source) -> None:
-        from queue import SimpleQueue
-        from threading import Semaphore, Thread
-
         self._source = source
         self._pieces: SimpleQueue[bytes | BaseException] = SimpleQueue()
-        self._room = Semaphore(_DEPTH)
-        self._thread = Thread(target=self._work, daemon=True)
+        self._room = _room()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self._size = 0
         self._left = False
 
@@ -49,34 +50,35 @@ class Ahead:
 
     def read(self, size: int) -> bytes:
         """The next piece; b"" at the end, however often."""
-        if not self._thread.ident:
+        if not self._size:
             self._size = size
-            self._thread.start()
+            start_new_thread(self._work, ())
         piece = self._pieces.get()
         if isinstance(piece, BaseException):
             self._pieces.put(piece)
             raise piece
         if not piece:
             self._pieces.put(piece)
-        self._room.release()
+        self._room.put(None)
         return piece
 
     def _work(self) -> None:
         try:
             while not self._left and (data := self._source.read(self._size)):
                 self._pieces.put(data)
-                self._room.acquire()
+                self._room.get()
             self._pieces.put(b"")
         except BaseException as error:  # noqa: BLE001 - raised again, in the thread that reads
             self._pieces.put(error)
+        self._ended.put(None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._left = True
-        self._room.release()
-        if kind is None and self._thread.ident:
-            self._thread.join()
+        self._room.put(None)
+        if kind is None and self._size:
+            self._ended.get()
 
 
 class Behind:
@@ -113,24 +115,21 @@ class Behind:
 
 class _Worker:
     def __init__(self, sink: Callable[[bytes], object]) -> None:
-        from queue import SimpleQueue
-        from threading import Semaphore, Thread
-
         self._sink = sink
         self._error: BaseException | None = None
         self._pieces: SimpleQueue[bytes] = SimpleQueue()
-        self._room = Semaphore(_DEPTH)
-        self._thread = Thread(target=self._work, daemon=True)
-        self._thread.start()
+        self._room = _room()
+        self._ended: SimpleQueue[None] = SimpleQueue()
+        start_new_thread(self._work, ())
 
     def give(self, data: bytes) -> None:
         self.check()
-        self._room.acquire()
+        self._room.get()
         self._pieces.put(data)
 
     def finish(self) -> None:
         self._pieces.put(b"")
-        self._thread.join()
+        self._ended.get()
 
     def check(self) -> None:
         if self._error:
@@ -143,4 +142,13 @@ class _Worker:
                     self._sink(data)
             except BaseException as error:  # noqa: BLE001 - raised again, in the thread that gives
                 self._error = error
-            self._room.release()
+            self._room.put(None)
+        self._ended.put(None)
+
+
+def _room() -> SimpleQueue[None]:
+    """A semaphore: who wants to add a piece takes one out, who has used one up puts one back."""
+    room: SimpleQueue[None] = SimpleQueue()
+    for _ in range(_DEPTH):
+        room.put(None)
+    return room

@@ -19,7 +19,7 @@ Whatever a name says, the kernel will not find anything outside for it. After ch
 must not import, look up a user or load a codec, because those would be read from the image; it
 works on bytes and sends its complaint as bytes.
 
-See: chroot(2), extract.py for the rules inside, tar_read.py for the format
+See: chroot(2), splice(2), extract.py for the rules inside, tar_read.py for the format
 """
 
 from __future__ import annotations
@@ -57,15 +57,18 @@ _MACHINE = (
 )
 
 
-def unpack_layer(stream: int | Source, target_dir: str, *, overlay_whiteouts: bool = True) -> int:
+def unpack_layer(
+    stream: int | Source, target_dir: str, *, stored: int = -1, overlay_whiteouts: bool = True
+) -> int:
     """Write the uncompressed tar `stream` below `target_dir`, an empty directory.
 
     A descriptor is read by the child itself, which is fastest; a file object is read here, in
-    pieces of 1 MiB. Either is read to its end, behind the end of the archive too; but after an
-    error the rest is left, so whoever feeds a pipe must be told (close the descriptor). With
-    `overlay_whiteouts` the marks `.wh.x` and `.wh..wh..opq` become overlayfs's; without it
-    they are files like any other. The mode and owner of `target_dir` itself stay as they are,
-    but for its set-group-id bit, which would be inherited.
+    pieces of 1 MiB. If its `read` has also written them to a file, from its beginning on, `stored`
+    is a descriptor of that, and the child gets them from there without a copy. Either is read to
+    its end, behind the end of the archive too; but after an error the rest is left, so whoever
+    feeds a pipe must be told (close the descriptor). With `overlay_whiteouts` the marks `.wh.x` and
+    `.wh..wh..opq` become overlayfs's; without it they are files like any other. The mode and owner
+    of `target_dir` itself stay as they are, but for its set-group-id bit, which would be inherited.
 
     Raises `BadArchive` if the archive is broken or hostile, `MinidockError` if the machine
     fails (disk full), and what a file object's `read` raises. The half-written directory is then
@@ -87,7 +90,7 @@ def unpack_layer(stream: int | Source, target_dir: str, *, overlay_whiteouts: bo
     status = None
     try:
         if not isinstance(stream, int):
-            _pump(stream, feed)
+            _pump(stream, feed, stored)
             feed = -1
         with open(report, "rb", buffering=0, closefd=False) as pipe:
             message = pipe.readall()
@@ -115,16 +118,34 @@ def _judge(message: bytes, code: int) -> int:
     raise MinidockError(f"the process that unpacks the layer {end}")
 
 
-def _pump(stream: Source, feed: int) -> None:
-    """Write what a file object has to give into the pipe, and close it."""
+def _pump(stream: Source, feed: int, stored: int) -> None:
+    """Put what a file object has to give into the pipe, and close it."""
+    sent = 0
     try:
         while data := stream.read(PIECE):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(feed, view) :]
+            if stored >= 0:
+                _splice(stored, feed, sent, sent + len(data))
+            else:
+                _write(feed, data)
+            sent += len(data)
     except BrokenPipeError:
         pass  # the child has seen enough; its report says why
     os.close(feed)
+
+
+def _splice(file: int, feed: int, start: int, end: int) -> None:
+    """Put a part of a file into the pipe: not its bytes, but the pages of memory they are in."""
+    while start < end:
+        moved = os.splice(file, feed, end - start, offset_src=start)
+        if not moved:
+            raise MinidockError("the file that a layer is unpacked from became shorter")
+        start += moved
+
+
+def _write(feed: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(feed, view) :]
 
 
 def _widen(pipe: int) -> None:
