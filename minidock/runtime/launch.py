@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from minidock.step import ContainerPlan, Step
 
     class Observer(Protocol):
-        """Who watches a start: gives each process the kernel to use, hears of its Steps, and of
-        what happens between them (a sentence, then man pages)."""
+        """Who watches a start: gives each process the kernel to use, hears of its Steps, of what
+        happens between them (a sentence, then man pages), and when main waits for the others."""
 
         def kernel(self, process: str) -> Kernel: ...
         def announce(self, process: str) -> Callable[[Step], None] | None: ...
         def remark(self, process: str, words: tuple[str, ...]) -> None: ...
+        def waits(self) -> None: ...
 
 
 class Unobserved:
@@ -52,6 +53,9 @@ class Unobserved:
         return None
 
     def remark(self, process: str, words: tuple[str, ...]) -> None:
+        pass
+
+    def waits(self) -> None:
         pass
 
 
@@ -167,6 +171,7 @@ def _fork_intermediate(
 
 def _grant(plan: ContainerPlan, ctx: Context, ours: Channel, observer: Observer) -> None:
     """Do to intermediate's new namespaces what only the host may do, while it waits."""
+    observer.waits()
     # Nobody else holds the other end yet, so this returns when intermediate dies, too.
     kind, text, number, _ = ours.receive()
     if kind != sync.GRANT:

@@ -60,6 +60,10 @@ class Narrator:
         sentence, *pages = words
         tell(self._fd, [process, "step", sentence, pages])
 
+    def waits(self) -> None:
+        """Let the others tell: main has nothing to say until one of them has done something."""
+        lockf(self._fd, LOCK_UN)
+
 
 class NarratingKernel(TracingKernel):
     """The real kernel, telling. A process that it forks and that asks for no kernel of its own
