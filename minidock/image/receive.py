@@ -108,12 +108,16 @@ class Receiver:
             if blob.done:
                 return
             packed = _Arriving(blob, source(blob))
-            if self._snapshots.unpacked(part.chain) or part.chain in self._filled:
-                while packed.read(_PIECE):
-                    pass
-            else:
-                self._unpack(part, packed, unpacking)
-            blob.finish()
+            try:
+                if self._snapshots.unpacked(part.chain) or part.chain in self._filled:
+                    while packed.read(_PIECE):
+                        pass
+                else:
+                    self._unpack(part, packed, unpacking)
+                blob.finish()
+            except BadData:
+                blob.discard()  # what is wrong now will be no better the next time
+                raise
 
     def filled(self, part: Part, directory: str, size: int) -> bool:
         """Take a directory into which a layer was unpacked already. False if it is not needed,
