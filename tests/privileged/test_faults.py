@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,15 +12,19 @@ from pathlib import Path
 import pytest
 
 
-def sealed_processes() -> set[int]:
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+def descendants(pid: int) -> set[int]:
+    """Of a command: its monitor and launcher, and what these started."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if b"minidock.engine.spawn" in entry.read_bytes():
-                found.add(int(entry.parent.name))
+            fields = entry.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return found
+        parents[int(entry.parent.name)] = int(fields[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
 
 
 def kill(pid: int) -> None:
@@ -33,7 +38,6 @@ def kill(pid: int) -> None:
 @pytest.mark.parametrize("flags", [("-d",), ("--rm",)])
 def test_killed_while_starting(minidock, victim: str, flags: tuple[str, ...]) -> None:
     for step in range(12):
-        before = sealed_processes()
         process = minidock.popen(
             "run",
             *flags,
@@ -45,7 +49,7 @@ def test_killed_while_starting(minidock, victim: str, flags: tuple[str, ...]) ->
         )
         time.sleep(0.02 + 0.006 * step)
         if victim != "command":
-            for pid in sealed_processes() - before:
+            for pid in descendants(process.pid):
                 kill(pid)
         if victim != "monitor and launcher":
             process.kill()
@@ -64,8 +68,6 @@ def test_leftovers_of_a_killed_create_go_with_the_next(minidock) -> None:
     half = minidock.root / "containers" / ("f" * 64)
     half.mkdir(parents=True)
     (half / "upper").mkdir()
-    old = time.time() - 3600
-    os.utime(half, (old, old))
     going = minidock.root / "containers" / ("e" * 64 + ".removing")
     (going / "upper" / "deep").mkdir(parents=True)
     minidock.ok("run", "--rm", "busybox", "true")
@@ -74,14 +76,10 @@ def test_leftovers_of_a_killed_create_go_with_the_next(minidock) -> None:
 
 
 def test_a_container_to_be_removed_whose_monitor_died_goes_with_the_next(minidock) -> None:
-    before = sealed_processes()
     name = minidock.ok("run", "-d", "--rm", "busybox", "sleep", "100").strip()
-    for pid in sealed_processes() - before:
-        kill(pid)
-    time.sleep(0.3)
     directory = minidock.directory(name)
-    old = time.time() - 3600
-    os.utime(directory, (old, old))
+    kill(json.loads((directory / "started.json").read_text())["MonitorPid"])
+    time.sleep(0.3)
     minidock.ok("run", "--rm", "busybox", "true")
     assert not directory.exists()
 
