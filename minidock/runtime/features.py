@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _HOOKS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
 )  # fmt: skip
+_FILTER_FLAGS = [
+    "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+]  # fmt: skip
 _NAMESPACES = ("cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts")
 
 
@@ -46,7 +50,9 @@ def features(version: str) -> dict[str, Any]:
                 "enabled": True,
                 "actions": sorted(ACTIONS),
                 "operators": sorted(OPERATORS),
-                "archs": sorted(NAMES),
+                "archs": [f"SCMP_ARCH_{name}" for name in sorted(NAMES)],
+                "knownFlags": _FILTER_FLAGS,
+                "supportedFlags": _FILTER_FLAGS,
             },
             "apparmor": {"enabled": "apparmor" in modules},
             "selinux": {"enabled": "selinux" in modules},
