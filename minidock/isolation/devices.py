@@ -47,6 +47,7 @@ DEFAULT_DEVICES = (
     Device("/dev/tty", "c", 5, 0),
 )
 LINKS = (
+    ("pts/ptmx", "ptmx"),
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
     ("/proc/self/fd/1", "stdout"),
@@ -143,7 +144,11 @@ def place_for_node(kernel: Kernel, directory: int, name: str) -> int:
 
 
 class LinkDevices(Step):
-    """The symbolic links that programs expect beside the devices."""
+    """The symbolic links that programs expect beside the devices.
+
+    What is there already stays: where /dev is no filesystem of the container's own it may be the
+    host's, and a `ptmx` that is a device leads to the same terminals.
+    """
 
     links: tuple[tuple[str, str], ...] = LINKS
     see: ClassVar[tuple[str, ...]] = ("symlink(2)", "pts(4)")
@@ -154,11 +159,6 @@ class LinkDevices(Step):
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         directory = make_directory(kernel, ctx.root, "/dev")
         try:
-            try:
-                kernel.symlinkat("pts/ptmx", directory, "ptmx")
-            except FileExistsError:  # perhaps the host's: that of another instance of devpts
-                kernel.unlinkat(directory, "ptmx")
-                kernel.symlinkat("pts/ptmx", directory, "ptmx")
             for target, name in self.links:
                 try:
                     kernel.symlinkat(target, directory, name)

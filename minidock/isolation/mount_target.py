@@ -5,16 +5,13 @@ anywhere. While another container writes to the same files, it can even change w
 place is found once, as if the image's root already were "/" (linux/inroot.py), kept as a
 descriptor, and what is mounted is mounted on that descriptor.
 
-Two kinds of places need more care, since later steps trust what they find there:
-
-- */proc*. Security labels and kernel settings are written below it, and what is masked and made
-  read-only lies there. If an image could have its own files at such a place, or a volume, then
-  those writes would go elsewhere, and the true files stay bare (CVE-2019-16884, CVE-2019-19921,
-  CVE-2023-27561). So procfs and sysfs go to true directories only; nothing but procfs goes to
-  /proc; and below it only a handful of files may be covered, which speak about the machine and are
-  replaced by lxcfs and the like. Whether a place lies on procfs is asked of the filesystem, not
-  read from the path: many paths lead there.
-- *The root itself*. What is mounted on "/" after the root was opened would be seen by nobody.
+One place needs more care, since later steps trust what they find there: */proc*. Security labels
+and kernel settings are written below it, and what is masked and made read-only lies there. If an
+image could have its own files at such a place, or a volume, then those writes would go elsewhere,
+and the true files stay bare (CVE-2019-16884, CVE-2019-19921, CVE-2023-27561). So procfs and sysfs
+go to true directories only; nothing but procfs goes to /proc; and below it only a handful of files
+may be covered, which speak about the machine and are replaced by lxcfs and the like. Whether a
+place lies on procfs is asked of the filesystem, not read from the path: many paths lead there.
 
 See: openat2(2), proc(5), https://linuxcontainers.org/lxcfs/
 """

@@ -36,6 +36,7 @@ from minidock.isolation.mount_target import (
     plain_path,
 )
 from minidock.isolation.restrictions import RemountReadonly
+from minidock.isolation.rootfs import OpenRootfs
 from minidock.linux.flags import MountFlag
 from minidock.step import Step
 
@@ -245,6 +246,8 @@ def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> N
         )
     else:
         _plan_filesystem(plan, mount, options, spec.mount_label)
+    if plain_path(mount.destination) == "/":
+        plan.mounts.append(OpenRootfs(spec.root_path))  # this covers what was the root so far
 
 
 def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions, label: str) -> None:

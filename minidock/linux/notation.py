@@ -168,7 +168,6 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
         lambda r, fd, path, mode: (show.dirfd(fd), quote(path), show.octal(mode)),
     ),
     "rmdir": ("rmdir", calls.path),
-    "unlinkat": ("unlinkat", lambda r, fd, path: (show.dirfd(fd), quote(path), "0")),
     "mknodat": (
         "mknodat",
         lambda r, fd, path, mode, dev: (

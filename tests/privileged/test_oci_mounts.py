@@ -320,6 +320,21 @@ def test_a_mapping_that_is_not_complete(oci: Oci, tree: Path, mount: dict[str, A
 # ── the root ──
 
 
+def test_what_is_mounted_on_the_root_is_the_root(oci: Oci) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["root"]["readonly"] = False
+        config["mounts"][:0] = [
+            {"destination": "/", "type": "tmpfs", "source": "top", "options": ["mode=755"]},
+            bind(Path("/bin/busybox"), at="/box"),
+        ]
+
+    done = oci.run("/box", "ls", "/", change=change)
+    assert done.stdout.split() == ["box", "dev", "proc", "sys"], done.stderr
+    done = oci.run("/box", "sh", "-c", "echo > /new; /box cat /proc/self/mountinfo", change=change)
+    assert " / / rw,relatime - tmpfs top " in done.stdout
+    assert not (oci.rootfs / "new").exists()
+
+
 def test_root_readonly(oci: Oci) -> None:
     def change(config: dict[str, Any]) -> None:
         config["root"]["readonly"] = True
@@ -431,7 +446,7 @@ def test_another_mount_namespace_is_joined_and_left_as_it_is(oci: Oci) -> None:
         path = f"/proc/{host.pid}/mountinfo"
         while " mark " not in Path(path).read_text():
             assert host.poll() is None
-        before = Path(path).read_text()
+        before, terminals = Path(path).read_text(), os.lstat("/dev/ptmx")
 
         def change(config: dict[str, Any]) -> None:
             without_mounts(config)
@@ -443,6 +458,7 @@ def test_another_mount_namespace_is_joined_and_left_as_it_is(oci: Oci) -> None:
         done = oci.run("sh", "-c", "grep -c ' mark ' /proc/self/mountinfo", change=change)
         assert done.stdout.strip() == "1", done.stderr
         assert Path(path).read_text() == before
+        assert os.lstat("/dev/ptmx") == terminals
     finally:
         host.kill()
         host.wait()
