@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from minidock.cli.command import Command, Flag
+from minidock.cli.command import ClientError, Command, Flag
 from minidock.cli.filters import collect_filters, filter_pair
 from minidock.cli.table import table
 from minidock.cli.units import ellipsis, human_duration, human_size, short_id
@@ -59,9 +59,11 @@ IMAGES = Command(
         _FORMAT,
         _NO_TRUNC,
         _QUIET,
+        Flag("tree", kind="bool", help="Show which layers images share"),
     ),
     examples=(
         "minidock images",
+        "minidock images --tree",
         "minidock images 'ubuntu*'",
         "minidock images -q -f dangling=true",
         "minidock images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
@@ -98,6 +100,14 @@ def images(args: Parsed, app: App) -> int:
 
     store = ImageStore(app.root)
     listed = _select(args, store)
+    if args.on("tree"):
+        from minidock.cli.image_tree import tree
+
+        for flag in ("digests", "format", "no-trunc", "quiet"):
+            if args.given(flag):
+                raise ClientError(f"--tree and --{flag} cannot be used together")
+        app.out(tree(listed, store))
+        return 0
     form = args.text("format")
     if form not in _TABLE:
         _format_images(args, app, store, listed)

@@ -71,7 +71,6 @@ START = (
     No("checkpoint-dir", "", "checkpoints come later"),
     No("detach-keys", "", "the keys are ctrl-p,ctrl-q"),
 )
-IMAGES = (No("tree", "", "images here are of one platform"),)
 PLATFORM = (No("platform", "", "images here are of one platform"),)
 """For import, history, rmi, image inspect."""
 RM = (No("link", "l", _NETWORK),)
