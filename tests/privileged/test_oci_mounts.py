@@ -325,12 +325,13 @@ def test_what_is_mounted_on_the_root_is_the_root(oci: Oci) -> None:
         config["root"]["readonly"] = False
         config["mounts"][:0] = [
             {"destination": "/", "type": "tmpfs", "source": "top", "options": ["mode=755"]},
-            bind(Path("/bin/busybox"), at="/box"),
+            bind(Path("/bin/busybox"), at="/busybox"),
         ]
 
-    done = oci.run("/box", "ls", "/", change=change)
-    assert done.stdout.split() == ["box", "dev", "proc", "sys"], done.stderr
-    done = oci.run("/box", "sh", "-c", "echo > /new; /box cat /proc/self/mountinfo", change=change)
+    done = oci.run("/busybox", "ls", "/", change=change)
+    assert done.stdout.split() == ["busybox", "dev", "proc", "sys"], done.stderr
+    script = "echo > /new; /busybox cat /proc/self/mountinfo"
+    done = oci.run("/busybox", "sh", "-c", script, change=change)
     assert " / / rw,relatime - tmpfs top " in done.stdout
     assert not (oci.rootfs / "new").exists()
 
