@@ -15,7 +15,6 @@ import os
 import stat
 
 from minidock.errors import WRONG_REQUEST, StartFailed
-from minidock.isolation.reaper import run_child
 from minidock.linux.flags import CloseRangeFlag, Prctl
 from minidock.spec.quoting import quote
 from minidock.step import Step
@@ -196,21 +195,6 @@ class Execute(Step):
             kernel.execve(program, list(self.args), env)
         except OSError as error:
             raise _cannot_execute(program, error) from error
-
-
-class ExecuteUnderInit(Step):
-    """`--init`: stay as PID 1, which reaps orphans and passes signals on, and let a child become
-    the program. isolation/reaper.py"""
-
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-    see: ClassVar[tuple[str, ...]] = ("pid_namespaces(7)", "wait(2)", "execve(2)")
-
-    def describe(self) -> str:
-        return f"stay behind as PID 1 to reap orphans, and let a child become {self.args[0]!r}"
-
-    def apply(self, kernel: Kernel, ctx: Context) -> None:
-        run_child(kernel, ctx, Execute(self.args, self.env), self.args)
 
 
 def complete_environment(env: tuple[str, ...], home: str) -> list[str]:

@@ -17,20 +17,38 @@ from __future__ import annotations
 import os
 import sys
 
+from minidock.isolation.process import Execute
 from minidock.linux import signals as signal
 from minidock.linux.flags import CloseRangeFlag, Ioctl
 from minidock.linux.title import set_title
+from minidock.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import ClassVar
 
     from minidock.linux.kernel import Kernel
-    from minidock.step import Context, Step
+    from minidock.step import Context
 
 NAME = "minidock-init"
 # Not passed on: what a terminal or the kernel means for us, and what cannot be caught.
 _OURS = {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGTTIN, signal.SIGTTOU}
+
+
+class ExecuteUnderInit(Step):
+    """`--init`: stay as PID 1, which reaps orphans and passes signals on, and let a child become
+    the program."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    see: ClassVar[tuple[str, ...]] = ("pid_namespaces(7)", "wait(2)", "execve(2)")
+
+    def describe(self) -> str:
+        return f"stay behind as PID 1 to reap orphans, and let a child become {self.args[0]!r}"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        run_child(kernel, ctx, Execute(self.args, self.env), self.args)
 
 
 def run_child(kernel: Kernel, ctx: Context, program: Step, args: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ from minidock.isolation.mounts import plan_mounts
 from minidock.isolation.namespaces import Unshare, plan_enter, plan_identity, plan_open
 from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.pivot import plan_become_root
-from minidock.isolation.process import EnterWorkingDirectory, Execute, ExecuteUnderInit, SetUmask
+from minidock.isolation.process import EnterWorkingDirectory, Execute, SetUmask
 from minidock.isolation.restrictions import plan_restrictions
 from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.rootfs import plan_rootfs
@@ -139,5 +139,8 @@ def plan_container(
 
 
 def _plan_execute(spec: Spec) -> Step:
-    kind = ExecuteUnderInit if dict(spec.annotations).get(INIT_ANNOTATION) == "true" else Execute
-    return kind(spec.process.args, spec.process.env)
+    if dict(spec.annotations).get(INIT_ANNOTATION) == "true":
+        from minidock.isolation.reaper import ExecuteUnderInit  # seldom wanted, and heavy
+
+        return ExecuteUnderInit(spec.process.args, spec.process.env)
+    return Execute(spec.process.args, spec.process.env)

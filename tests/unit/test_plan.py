@@ -26,8 +26,8 @@ from minidock.isolation.process import (
     CloseDescriptors,
     DieWithMonitor,
     Execute,
-    ExecuteUnderInit,
 )
+from minidock.isolation.reaper import ExecuteUnderInit
 from minidock.isolation.restrictions import MaskPath, ReadonlyPath, RemountRootReadonly
 from minidock.isolation.rootfs import SetPropagation
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal, ReopenNull

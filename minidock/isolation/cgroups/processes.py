@@ -14,6 +14,7 @@ import time
 from minidock.errors import Conflict
 from minidock.isolation.cgroups import v1, v2
 from minidock.isolation.cgroups.control_file import read_control
+from minidock.linux import signals as signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def kill(cgroup: Cgroup, timeout: float = 10.0) -> bool:
 
     They are stopped first: what stands still cannot fork, nor end and leave its number to another.
     """
-    import signal
-
     if cgroup.unified and not cgroup.v1 and v2.kill(cgroup.unified):
         return _wait_until_empty(cgroup, timeout)
     deadline = time.monotonic() + timeout
