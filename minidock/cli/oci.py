@@ -10,7 +10,8 @@ person, and with `--log FILE --log-format json` to that file as an object with `
 they tell their user. Exit codes are runc's: 1, or 255 from `exec`.
 
 Half the time of a start is that of an interpreter; so for the commands that bring a process into a
-container the second one (runtime/entrant.py) is started before anything else is even looked at.
+container the second one, if it is needed, is started before anything else is even looked at
+(runtime/entrant.py).
 
 See: runc(8), https://github.com/opencontainers/runtime-tools/blob/master/docs/command-line-interface.md
 """
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from minidock.cli.app import App
-    from minidock.runtime.entrant import Entrant
+    from minidock.runtime.entrant import Entrant, Fork
+    from minidock.spec.runtime import Process
 
 SPEC_VERSION = "1.2.0"
 DEFAULT_ROOT = "/run/minidock-oci"
-ENTER = frozenset(("create", "run", "exec"))  # these need an entrant
+ENTER = frozenset(("create", "run", "exec"))  # these bring a process into a container
 COMMANDS = {
     "create": "minidock.cli.oci_start:CREATE",
     "run": "minidock.cli.oci_start:RUN",
@@ -84,10 +86,17 @@ class Oci:
         self.root = os.path.abspath(options.text("root"))
         self.systemd_cgroup = options.on("systemd-cgroup")
         self.debug = options.on("debug")
-        self.entrant = entrant
+        self._entrant = entrant
         self.name = name
         self._log = options.text("log")
         self._json = options.text("log-format") == "json"
+
+    def enter(self, *processes: Process) -> Entrant | Fork:
+        """Who enters a container with these processes in it: the entrant that was started early,
+        or a fork of us. Raises `OSError` where the kernel refuses to seal one."""
+        from minidock.runtime.entrant import Fork, may_fork, spawn_entrant
+
+        return self._entrant or (Fork() if may_fork(processes) else spawn_entrant())
 
     def out(self, text: str) -> None:
         """Write to standard output, now."""
@@ -172,10 +181,11 @@ def main(argv: Sequence[str]) -> int:
 def _early(name: str, words: list[str]) -> Entrant | None:
     if name not in ENTER or "--help" in words:
         return None
+    from minidock.linux.seal import is_sealed
     from minidock.runtime.entrant import spawn_entrant
 
     try:
-        return spawn_entrant()
+        return None if is_sealed() else spawn_entrant()
     except OSError:
         if os.geteuid() == 0:
             raise

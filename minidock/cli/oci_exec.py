@@ -50,18 +50,18 @@ def execute(args: Parsed, oci: Oci) -> int:
     from minidock.runtime.execute import Execution
     from minidock.runtime.foreground import Foreground
 
-    assert oci.entrant
     execution = Execution(_request(args, oci), oci.warn)
     terminal, socket = execution.process.terminal, args.text("console-socket")
+    entrant = oci.enter(*execution.processes)
     check_console(terminal, socket, detach=args.on("detach"))
     if socket:
-        pid = execution.start(oci.entrant, ConsoleSocket(socket).take_terminal)
+        pid = execution.start(entrant, ConsoleSocket(socket).take_terminal)
         return 0 if args.on("detach") else Foreground().wait(pid)
     if args.on("detach"):
-        execution.start(oci.entrant, lambda fd: None)
+        execution.start(entrant, lambda fd: None)
         return 0
     foreground = Foreground()
-    return foreground.wait(execution.start(oci.entrant, foreground.take_terminal))
+    return foreground.wait(execution.start(entrant, foreground.take_terminal))
 
 
 def check_console(terminal: bool, socket: str, *, detach: bool) -> None:

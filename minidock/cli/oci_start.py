@@ -107,9 +107,9 @@ def create(args: Parsed, oci: Oci) -> int:
     """`minidock oci create`"""
     from minidock.runtime.lifecycle import Creation
 
-    assert oci.entrant
     creation = Creation(_request(args, oci), oci.warn, wait=True)
-    creation.start(oci.entrant, _console(args, creation.terminal, detach=True))
+    take_terminal = _console(args, creation.process.terminal, detach=True)
+    creation.start(oci.enter(creation.process), take_terminal)
     return 0
 
 
@@ -131,15 +131,14 @@ def run(args: Parsed, oci: Oci) -> int:
     from minidock.runtime.foreground import Foreground
     from minidock.runtime.lifecycle import Creation, delete
 
-    assert oci.entrant
     request = _request(args, oci)
     creation = Creation(request, oci.warn, wait=False)
-    take_terminal = _console(args, creation.terminal, detach=args.on("detach"))
+    take_terminal = _console(args, creation.process.terminal, detach=args.on("detach"))
     if args.on("detach"):
-        creation.start(oci.entrant, take_terminal)
+        creation.start(oci.enter(creation.process), take_terminal)
         return 0
     foreground = Foreground()
-    pid = creation.start(oci.entrant, foreground.take_terminal)
+    pid = creation.start(oci.enter(creation.process), foreground.take_terminal)
     code = foreground.wait(pid)
     if not args.on("keep"):
         delete(oci.root, request.container_id, oci.warn, force=True)

@@ -32,6 +32,9 @@ AT_EMPTY_PATH = 0x1000
 MOUNT_ATTR_RDONLY = 1
 PR_SET_CHILD_SUBREAPER = 36
 
+_FS_IOC_GETFLAGS = 0x80086601  # of x86 and arm64
+_FS_IMMUTABLE_FL = 0x10
+
 PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Nothing of the caller's environment: PYTHONPATH or LD_PRELOAD might come from anywhere.
 _ENVIRONMENT = ["LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
@@ -42,6 +45,28 @@ def sealed_interpreter() -> int:
     fd = syscalls.open_tree(AT_FDCWD, sys.executable, OPEN_TREE_CLONE | os.O_CLOEXEC)
     syscalls.mount_setattr(fd, "", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY)
     return fd
+
+
+def is_sealed() -> bool:
+    """Whether nobody in a container could write to the program file of this process anyway: the
+    mount or the filesystem that it was started from is read-only, as on an image-based system, or
+    the file is immutable, as an installation makes its own copy of the interpreter (chattr +i).
+    What is immutable can be changed back by whoever has CAP_LINUX_IMMUTABLE on the host.
+
+    See: ioctl_iflags(2), statvfs(3)
+    """
+    import fcntl
+
+    fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+            return True
+        flags = fcntl.ioctl(fd, _FS_IOC_GETFLAGS, bytes(8))
+    except OSError:
+        return False  # a filesystem without such flags
+    finally:
+        os.close(fd)
+    return bool(flags[0] & _FS_IMMUTABLE_FL)
 
 
 def spawn_sealed(module: str, arguments: Sequence[str], keep_fds: Sequence[int]) -> int:

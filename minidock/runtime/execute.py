@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from minidock.runtime.entrant import Entrant
+    from minidock.runtime.entrant import Entrant, Fork
     from minidock.runtime.lifecycle import Warn
     from minidock.spec.runtime import Process, Spec
 
@@ -77,7 +77,12 @@ class Execution:
         self._spec = stored_spec(home, self._state)
         self.process = granted_process(_process(request, self._spec), self._facts, warn)
 
-    def start(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+    @property
+    def processes(self) -> tuple[Process, Process]:
+        """What will be in the container: its first process, and this one."""
+        return self._spec.process, self.process
+
+    def start(self, entrant: Entrant | Fork, take_terminal: Callable[[int], None]) -> int:
         """Let it run; its PID. Raises `StartFailed`."""
         from minidock.runtime.exec import plan_exec
 

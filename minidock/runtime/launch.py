@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, Protocol
 
     from minidock.linux.kernel import Kernel
-    from minidock.runtime.entrant import Entrant
+    from minidock.runtime.entrant import Entrant, Fork
     from minidock.runtime.sync import Channel
     from minidock.step import ContainerPlan, Step
 
@@ -93,7 +93,7 @@ def launch(
     take_terminal: Callable[[int], None],
     observer: Observer,
     before_program: Callable[[int], None],
-    entrant: Entrant | None = None,
+    entrant: Entrant | Fork | None = None,
 ) -> int:
     """Apply `plan`; return init's PID once it has become the program, or waits for `start`.
 
@@ -118,12 +118,11 @@ def _launch_prepared(
     take_terminal: Callable[[int], None],
     observer: Observer,
     before_program: Callable[[int], None],
-    entrant: Entrant | None,
+    entrant: Entrant | Fork | None,
 ) -> int:
     kernel, announce = observer.kernel("main"), observer.announce("main")
     if entrant:
-        entrant.send_plan(plan)
-        ours, child = entrant.channel, entrant.pid
+        ours, child = entrant.begin(plan)
     else:
         ours, child = _fork_intermediate(plan, ctx, kernel, observer)
     try:
@@ -141,9 +140,7 @@ def _launch_prepared(
         before_program(ctx.init)
         observer.remark("main", LET_GO)
         ours.send(sync.PROCEED, number=ctx.init)
-        sync.wait_for_execve(
-            ours, take_terminal, lambda: execute(plan.meet, kernel, ctx, announce)
-        )
+        sync.wait_for_execve(ours, take_terminal, lambda: execute(plan.meet, kernel, ctx, announce))
         observer.remark("main", RUNS)
     except BaseException:
         if ctx.init:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minidock.linux.host import HostFacts
-    from minidock.runtime.entrant import Entrant
+    from minidock.runtime.entrant import Entrant, Fork
     from minidock.spec.runtime import Process, Spec
 
     Warn = Callable[[str], object]
@@ -77,10 +77,10 @@ class Creation:
         self._home = StateDirectory(request.root, request.container_id)
 
     @property
-    def terminal(self) -> bool:
-        return self._spec.process.terminal
+    def process(self) -> Process:
+        return self._spec.process
 
-    def start(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+    def start(self, entrant: Entrant | Fork, take_terminal: Callable[[int], None]) -> int:
         """Make it; init's PID. Raises `MinidockError` or `OSError`, and then nothing stays."""
         home = self._home
         home.make()
@@ -91,7 +91,7 @@ class Creation:
             home.remove()
             raise
 
-    def _start_init(self, entrant: Entrant, take_terminal: Callable[[int], None]) -> int:
+    def _start_init(self, entrant: Entrant | Fork, take_terminal: Callable[[int], None]) -> int:
         from minidock.runtime.plan import plan_container
 
         request, home, facts = self._request, self._home, read_facts()
