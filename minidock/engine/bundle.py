@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 INIT = "minidock.init"  # annotation: stay beside the program, see isolation/reaper.py
-_KNOWN_LATE = ("Privileged", "Devices", "DeviceCgroupRules")
+_KNOWN_LATE = (
+    "Privileged", "Devices", "DeviceCgroupRules", "BlkioWeightDevice", "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps",
+)  # fmt: skip
 
 
 def mounts(
@@ -208,11 +211,8 @@ def _seccomp(
 
 def known_late(config: dict[str, Any]) -> bool:
     """Whether something of this HostConfig is known only when the container starts: settle.py"""
-    return (
-        any(config.get(key) for key in _KNOWN_LATE)
-        or any(key.startswith("BlkioDevice") or key == "BlkioWeightDevice" for key in config)
-        or "container:" in config["PidMode"] + config["IpcMode"]
-    )
+    modes = config["PidMode"] + config["IpcMode"]
+    return any(config.get(key) for key in _KNOWN_LATE) or "container:" in modes
 
 
 def _security(config: dict[str, Any], what: str) -> Any:

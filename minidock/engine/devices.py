@@ -41,16 +41,28 @@ class NoSuchDevice(InvalidInput):
 
 def given_nodes(config: Config) -> list[Config]:
     """`linux.devices` for what the user gave, as it is on the host now. Raises `InvalidInput`."""
-    found: dict[str, Config] = {}
+    return [_node(path, target) for target, path in _given(config).items()]
+
+
+def given_binds(config: Config) -> list[Config]:
+    """The same as `mounts`, for a container with users of its own: these may not make nodes, so
+    they are shown the host's."""
+    return [
+        {"destination": target, "type": "bind", "source": path, "options": ["bind", "rprivate"]}
+        for target, path in _given(config).items()
+    ]
+
+
+def _given(config: Config) -> dict[str, str]:
+    """Which device of the host is to be where in the container."""
+    found: dict[str, str] = {}
     if config.get("Privileged"):
-        for path in _walk("/dev"):
-            found[path] = _node(path, path)
+        found = {path: path for path in _walk("/dev")}
     for device in config.get("Devices") or ():
         source, inside = device["PathOnHost"], device["PathInContainer"]
         for path in _devices_at(source):
-            target = inside + path[len(source) :]
-            found[target] = _node(path, target)
-    return [node for path, node in found.items() if path not in _OUR_OWN]
+            found[inside + path[len(source) :]] = path
+    return {target: path for target, path in found.items() if target not in _OUR_OWN}
 
 
 def given_rules(config: Config) -> list[Config]:

@@ -49,7 +49,7 @@ def inspect_container(container: Container) -> Document:
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": _apparmor(container),
         "ExecIDs": _exec_ids(container) if state.running else None,
         "HostConfig": _in_order(_host_config_defaults(), container.host_config),
         "GraphDriver": {"Data": _overlay(container), "Name": "overlay2"},
@@ -57,6 +57,11 @@ def inspect_container(container: Container) -> Document:
         "Config": _in_order(_CONFIG, {**config, "Env": config["Env"] or None}),
         "NetworkSettings": _network_settings(container, state),
     }
+
+
+def _apparmor(container: Container) -> str:
+    options = container.host_config.get("SecurityOpt") or ()
+    return next((o[9:] for o in reversed(options) if o.startswith("apparmor")), "")
 
 
 def with_sizes(document: Document, written: int, whole: int) -> Document:

@@ -27,8 +27,6 @@ _THROTTLES = {
     "BlkioDeviceReadIOps": "throttleReadIOPSDevice",
     "BlkioDeviceWriteIOps": "throttleWriteIOPSDevice",
 }
-BLOCK_DEVICE_LIMITS = (*_THROTTLES, "BlkioWeightDevice")
-"""Fields that name devices by path, whose numbers are known when the container starts."""
 
 
 def resources(config: Config) -> Config:

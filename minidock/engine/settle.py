@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.containers import Containers
-from minidock.engine.devices import given_nodes, given_rules
+from minidock.engine.devices import given_binds, given_nodes, given_rules
 from minidock.engine.limits import block_device_limits
 from minidock.engine.paths import Paths
 from minidock.engine.sharing import open_shared
@@ -46,7 +46,13 @@ def settle(document: Config, directory: str, run_root: str) -> tuple[Config, Man
 def settle_for(document: Config, config: Config, load: Load) -> tuple[Config, Manner]:
     """The same where container.json is not written: `config` is its HostConfig."""
     linux = document["linux"]
-    nodes = {node["path"]: node for node in (*linux["devices"], *given_nodes(config))}
+    nodes = {node["path"]: node for node in linux["devices"]}
+    mounts = document["mounts"]
+    if config["UsernsMode"] == "auto":
+        binds = given_binds(config)
+        mounts = mounts + [bind for bind in binds if bind["destination"] not in nodes]
+    else:
+        nodes |= {node["path"]: node for node in given_nodes(config)}
     resources = dict(linux["resources"])
     rules = given_rules(config)
     resources["devices"] = rules if config.get("Privileged") else resources["devices"] + rules
@@ -60,4 +66,4 @@ def settle_for(document: Config, config: Config, load: Load) -> tuple[Config, Ma
     ]
     settled = {"devices": list(nodes.values()), "resources": resources, "namespaces": namespaces}
     manner = MONITORED.but(shared_memory=paths.get("mnt", ""))
-    return {**document, "linux": {**linux, **settled}}, manner
+    return {**document, "mounts": mounts, "linux": {**linux, **settled}}, manner

@@ -342,6 +342,13 @@ def inside_image(minidock, image: str, script: str) -> str:
     return str(minidock.ok("run", "--rm", image, "sh", "-c", script))
 
 
+def test_other_users_are_shown_the_hosts_devices(minidock) -> None:
+    flags = ("--userns", "auto", "--device", "/dev/zero:/dev/given:r", "--device", "/dev/null")
+    script = "ls -l /dev/given; head -c3 /dev/given | wc -c; echo > /dev/null && echo ok"
+    out = inside(minidock, script, *flags)
+    assert "1,   5" in out and out.endswith("3\nok\n")
+
+
 def test_root_there_is_nobody_here(minidock) -> None:
     container = background(minidock, "--userns", "auto")
     minidock.ok("exec", container, "touch", "/made-by-exec")

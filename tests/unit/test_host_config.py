@@ -281,7 +281,8 @@ def test_devices_that_are_not_there(flags: str, words: str) -> None:
 
 def test_a_container_that_is_gone_cannot_be_joined() -> None:
     config = {**complete(), "PidMode": "container:abc"}
-    document = {"linux": {"devices": [], "resources": {"devices": []}, "namespaces": []}}
+    linux: dict[str, Any] = {"devices": [], "resources": {"devices": []}, "namespaces": []}
+    document = {"mounts": [], "linux": linux}
     with pytest.raises(Conflict, match="No such container: abc"):
         settle_for(document, config, lambda container_id: None)
 
