@@ -17,9 +17,10 @@ https://docs.kernel.org/filesystems/idmappings.html
 
 from __future__ import annotations
 
+import errno
 import os
 
-from minidock.errors import BadJSON
+from minidock.errors import BadJSON, StartFailed
 from minidock.isolation.detached import DEEP, change_tree, clone_tree
 from minidock.isolation.mount_options import NO_CHANGE, Change
 from minidock.isolation.mounts import MountStep, attach_tree
@@ -69,6 +70,11 @@ class TakeFromHost(MountStep):
             namespace = self._open_namespace(kernel)
             try:
                 kernel.mount_setattr(tree, "", how, MountAttr.MOUNT_ATTR_IDMAP, 0, 0, namespace)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                why = "its filesystem, or one below, knows no id-mapped mounts"
+                raise StartFailed(f"cannot shift who owns what in {self.source}: {why}") from error
             finally:
                 kernel.close(namespace)
         ctx.trees[self.number] = tree

@@ -317,6 +317,36 @@ def test_a_mapping_that_is_not_complete(oci: Oci, tree: Path, mount: dict[str, A
     assert "mounts[" in done.stderr
 
 
+def test_a_filesystem_that_knows_no_mapping(oci: Oci) -> None:
+    maps = {"uidMappings": mapping(0, 1000, 10), "gidMappings": mapping(0, 2000, 10)}
+    done = oci.run("true", change=adding({**bind(Path("/sys/kernel"), "bind"), **maps}))
+    assert done.returncode == 1
+    assert "cannot shift who owns what in /sys/kernel: its filesystem" in said(done)
+
+
+def test_idmap_with_a_user_namespace_that_is_joined(oci: Oci, tree: Path) -> None:
+    other = subprocess.Popen(["unshare", "--user", "sleep", "100"])
+    try:
+        ours = os.stat("/proc/self/ns/user").st_ino
+        while os.stat(f"/proc/{other.pid}/ns/user").st_ino == ours:
+            assert other.poll() is None
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{other.pid}/{name}").write_text("0 300000 1000")
+
+        def change(config: dict[str, Any]) -> None:
+            path = f"/proc/{other.pid}/ns/user"
+            config["linux"]["namespaces"].append({"type": "user", "path": path})
+            config["mounts"].append(bind(tree, "bind", "idmap"))
+
+        os.chown(tree / "file", 3, 4)
+        done = oci.run("sh", "-c", "stat -c %u:%g /x/file; touch /x/made", change=change)
+        assert done.stdout == "3:4\n", done.stderr
+        assert (tree / "made").stat().st_uid == 0
+    finally:
+        other.kill()
+        other.wait()
+
+
 # ── the root ──
 
 
