@@ -259,6 +259,12 @@ class ImaginedKernel(RecordingKernel):
         if path == "/proc/self/status":
             with open(path, "rb") as file:
                 return file.read(count)  # ours: what we have ignored, it will inherit
+        if not self._inside and path.startswith("/sys/fs/cgroup/"):
+            try:
+                with open(path, "rb") as file:
+                    return file.read(count)
+            except FileNotFoundError:
+                return b""  # of a cgroup that would be new by then
         if self.image:
             return self.image.read(path)
         return _PASSWD if path == "/etc/passwd" else b""
