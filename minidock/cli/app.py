@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Callable, Iterable
 
+    from minidock.engine.containers import Containers
+
 
 DAEMON = "Error response from daemon: "
 """There is no daemon, but scripts search for these words."""
@@ -43,6 +45,13 @@ class App:
         self.stdout = stdout
         self.stderr = stderr
         self.monitor: _socket.socket | None = None  # spawned early; see engine/spawn.py
+
+    def containers(self) -> Containers:
+        """Those below the two roots."""
+        from minidock.engine.containers import Containers
+        from minidock.engine.paths import Paths
+
+        return Containers(Paths(self.root, self.run_root))
 
     def out(self, text: str) -> None:
         """Write to standard output, now. Raises `OutputClosed` and other `OSError`."""

@@ -110,12 +110,10 @@ class OutputFile:
 
 def export(args: Parsed, app: App) -> int:
     """`minidock export`"""
-    from minidock.engine.containers import Containers
     from minidock.engine.export import export as export_container
-    from minidock.engine.paths import Paths
 
     path = args.text("output")
-    container = Containers(Paths(app.root, app.run_root)).find(args.positionals[0])
+    container = app.containers().find(args.positionals[0])
     if not path:
         if os.isatty(app.stdout):
             raise ClientError(

@@ -38,10 +38,8 @@ def monitor(app: App) -> MonitorConnection:
 
 def find(app: App, name: str) -> Container:
     """The container of that name or id. Raises `NotFound`."""
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
 
-    return Containers(Paths(app.root, app.run_root)).find(name)
+    return app.containers().find(name)
 
 
 def narrator(args: Parsed, app: App, *, executed: bool = False) -> Narration | None:

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from minidock.cli.command import ClientError, Command, Flag
 from minidock.cli.filters import filter_pair
+from minidock.cli.list_flags import FORMAT, NO_TRUNC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.cli.app import App
     from minidock.cli.parse import Parsed
-    from minidock.engine.containers import Container, Containers
+    from minidock.engine.containers import Container
     from minidock.engine.listing import Listed, Sizes
     from minidock.engine.logs import Entry
 
 _MODULE = "minidock.cli.container_lists:"
-FORMAT_HELP = """Format output using a custom template:
-'table':            Print output in table format with column headers (default)
-'table TEMPLATE':   Print output in table format using the given Go template
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with
-templates"""
 
 PS = Command(
     help="List containers",
@@ -36,7 +30,7 @@ PS = Command(
             check=filter_pair,
             help="Filter output based on conditions provided",
         ),
-        Flag("format", help=FORMAT_HELP),
+        FORMAT,
         Flag(
             "last",
             "n",
@@ -50,7 +44,7 @@ PS = Command(
             "bool",
             help="Show the latest created container (includes all states)",
         ),
-        Flag("no-trunc", kind="bool", help="Don't truncate output"),
+        NO_TRUNC,
         Flag("quiet", "q", "bool", help="Only display container IDs"),
         Flag("size", "s", "bool", help="Display total file sizes"),
     ),
@@ -124,13 +118,6 @@ ports: {{- pad .Ports 1 0}}
 """
 
 
-def _containers(app: App) -> Containers:
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
-
-    return Containers(Paths(app.root, app.run_root))
-
-
 # ── ps ──
 
 
@@ -146,7 +133,7 @@ def ps(args: Parsed, app: App) -> int:
     last = args.number("last")
     images = ImageStore(app.root)
     listed = list_containers(
-        _containers(app),
+        app.containers(),
         images,
         everything=args.on("all"),
         last=1 if args.on("latest") and last == -1 else last,
@@ -327,7 +314,7 @@ def logs(args: Parsed, app: App) -> int:
     """`minidock logs`"""
     from minidock.engine.logs import LogQuery, read_log
 
-    container = _containers(app).find(args.positionals[0])
+    container = app.containers().find(args.positionals[0])
     query = LogQuery(
         tail=_tail(args.text("tail")),
         since=_moment(args, "since"),
@@ -398,7 +385,7 @@ def diff(args: Parsed, app: App) -> int:
     from minidock.engine.listing import lowerdirs
     from minidock.image.diff import changes
 
-    container: Container = _containers(app).find(args.positionals[0])
+    container: Container = app.containers().find(args.positionals[0])
     # A terminal must not act on a file's name; a program wants the name as it is.
     shown = cell if os.isatty(app.stdout) else str
     found = changes(container.upper, lowerdirs(container))

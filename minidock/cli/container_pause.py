@@ -45,10 +45,8 @@ def unpause(args: Parsed, app: App) -> int:
 
 
 def _each(args: Parsed, app: App, action: Callable[[Container], None]) -> int:
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
 
-    containers = Containers(Paths(app.root, app.run_root))
+    containers = app.containers()
 
     def act(name: str) -> str:
         action(containers.find(name))

@@ -71,13 +71,6 @@ RM = Command(
 )
 
 
-def _containers(app: App) -> Containers:
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
-
-    return Containers(Paths(app.root, app.run_root))
-
-
 def _patience(args: Parsed) -> int | None:
     for flag in ("timeout", "time"):
         if args.given(flag):
@@ -89,7 +82,7 @@ def stop(args: Parsed, app: App) -> int:
     """`minidock stop`"""
     from minidock.engine import lifecycle
 
-    containers, seconds = _containers(app), _patience(args)
+    containers, seconds = app.containers(), _patience(args)
 
     def stop_one(name: str) -> str:
         container = containers.find(name)
@@ -104,7 +97,7 @@ def restart(args: Parsed, app: App) -> int:
     from minidock.cli.container_start import start_quietly
     from minidock.engine import lifecycle
 
-    containers, seconds = _containers(app), _patience(args)
+    containers, seconds = app.containers(), _patience(args)
 
     def restart_one(name: str) -> str:
         container = containers.find(name)
@@ -130,7 +123,7 @@ def kill(args: Parsed, app: App) -> int:
     """`minidock kill`"""
     from minidock.engine import lifecycle
 
-    containers = _containers(app)
+    containers = app.containers()
     number = lifecycle.parse_signal(args.text("signal") or "KILL")
 
     def kill_one(name: str) -> str:
@@ -148,7 +141,7 @@ def wait(args: Parsed, app: App) -> int:
     """`minidock wait`"""
     from minidock.engine import lifecycle
 
-    containers = _containers(app)
+    containers = app.containers()
     return app.each(args.positionals, lambda name: str(lifecycle.wait(containers.find(name))))
 
 
@@ -156,7 +149,7 @@ def rename(args: Parsed, app: App) -> int:
     """`minidock rename`"""
     from minidock.cli.command import ClientError
 
-    containers = _containers(app)
+    containers = app.containers()
     old, new = (text.strip() for text in args.positionals)
     if not old or not new:
         raise ClientError("Error: Neither old nor new names may be empty")
@@ -184,7 +177,7 @@ def rm(args: Parsed, app: App) -> int:
     from minidock.engine import lifecycle
     from minidock.errors import NotFound
 
-    containers, force = _containers(app), args.on("force")
+    containers, force = app.containers(), args.on("force")
     if force and len(args.positionals) > 1:
         lifecycle.kill_all(_those_there(containers, args.positionals))
 

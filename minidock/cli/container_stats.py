@@ -7,7 +7,7 @@ line is cleared behind its end, and what is left of a longer table below it.
 from __future__ import annotations
 
 from minidock.cli.command import Command, Flag
-from minidock.cli.container_lists import FORMAT_HELP
+from minidock.cli.list_flags import FORMAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ STATS = Command(
     args="[CONTAINER...]",
     flags=(
         Flag("all", "a", "bool", help="Show all containers (default shows just running)"),
-        Flag("format", help=FORMAT_HELP),
+        FORMAT,
         Flag(
             "no-stream",
             kind="bool",
@@ -58,10 +58,7 @@ def stats(args: Parsed, app: App) -> int:
     """`minidock stats`"""
     import time
 
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
-
-    containers = Containers(Paths(app.root, app.run_root))
+    containers = app.containers()
     chosen = _Chosen(containers, args.positionals, everything=args.on("all"))
     code = sum(app.fail(error) for error in chosen.errors)
     if code:

@@ -24,12 +24,10 @@ TOP = Command(
 def top(args: Parsed, app: App) -> int:
     """`minidock top`"""
     from minidock.cli.table import align, cell
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
     from minidock.engine.top import processes_of
 
     name, *options = args.positionals
-    container = Containers(Paths(app.root, app.run_root)).find(name)
+    container = app.containers().find(name)
     rows = processes_of(container, options)
     lines = ("\t".join(cell(text) for text in row) for row in rows)
     app.out(align("\n".join(lines) + "\n", min_width=_WIDTH))

@@ -30,15 +30,13 @@ UPDATE = Command(
 
 def update(args: Parsed, app: App) -> int:
     """`minidock update`"""
-    from minidock.engine.containers import Containers
     from minidock.engine.limit_rules import check_limits
-    from minidock.engine.paths import Paths
     from minidock.engine.update import update as update_container
 
     if not any(args.given(flag.long) for flag in UPDATE.flags):
         raise ClientError("you must provide one or more flags when using this command")
     changes = _changes(args)
-    containers = Containers(Paths(app.root, app.run_root))
+    containers = app.containers()
     warnings: list[str] = []
 
     def update_one(name: str) -> str:

@@ -11,6 +11,7 @@ import time
 
 from minidock.cli.command import ClientError, Command, Flag
 from minidock.cli.filters import collect_filters, filter_pair
+from minidock.cli.list_flags import FORMAT, NO_TRUNC
 from minidock.cli.table import table
 from minidock.cli.units import ellipsis, human_duration, human_size, short_id
 
@@ -26,17 +27,6 @@ NONE = "<none>"
 _TABLE = ("", "table")  # a `--format` that asks for no more than the default
 _MODULE = "minidock.cli.image_lists:"
 _CREATED_BY_WIDTH = 45
-_FORMAT = Flag(
-    "format",
-    help="""Format output using a custom template:
-'table':            Print output in table format with column headers (default)
-'table TEMPLATE':   Print output in table format using the given Go template
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with
-templates""",
-)
-_NO_TRUNC = Flag("no-trunc", kind="bool", help="Don't truncate output")
 _QUIET = Flag("quiet", "q", "bool", help="Only show image IDs")
 
 
@@ -56,8 +46,8 @@ IMAGES = Command(
             check=filter_pair,
             help="Filter output based on conditions provided",
         ),
-        _FORMAT,
-        _NO_TRUNC,
+        FORMAT,
+        NO_TRUNC,
         _QUIET,
         Flag("tree", kind="bool", help="Show which layers images share"),
     ),
@@ -76,7 +66,7 @@ HISTORY = Command(
     least=1,
     most=1,
     flags=(
-        _FORMAT,
+        FORMAT,
         Flag(
             "human",
             "H",
@@ -84,7 +74,7 @@ HISTORY = Command(
             default=True,
             help="Print sizes and dates in human readable format",
         ),
-        _NO_TRUNC,
+        NO_TRUNC,
         _QUIET,
     ),
     examples=("minidock history ubuntu", "minidock history --no-trunc ubuntu"),

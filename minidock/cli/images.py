@@ -195,8 +195,6 @@ def rmi(args: Parsed, app: App) -> int:
 def commit(args: Parsed, app: App) -> int:
     """`minidock commit`"""
     from minidock.engine.commit import commit as commit_container
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
     name, target = (*args.positionals, "")[:2]
@@ -205,7 +203,7 @@ def commit(args: Parsed, app: App) -> int:
     reference = _reference(target)
     if reference and reference.digest:
         raise ClientError("refusing to create a tag with a digest reference")
-    container = Containers(Paths(app.root, app.run_root)).find(name)
+    container = app.containers().find(name)
     image = commit_container(
         container,
         ImageStore(app.root),

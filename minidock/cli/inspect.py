@@ -128,13 +128,11 @@ def _wrong_type(kind: str) -> str:
 
 def _container(app: App, name: str, *, with_size: bool) -> Document:
     """Raises `NotFound` and others in Docker's words."""
-    from minidock.engine.containers import Containers
     from minidock.engine.inspect import inspect_container, with_sizes
-    from minidock.engine.paths import Paths
 
     if not name:
         raise ClientError("invalid container name or ID: value is empty")
-    container = Containers(Paths(app.root, app.run_root)).find(name)
+    container = app.containers().find(name)
     document = inspect_container(container)
     if with_size:
         from minidock.engine.listing import Sizes

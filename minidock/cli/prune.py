@@ -140,11 +140,9 @@ def _ask(args: Parsed, app: App, question: str) -> None:
 
 
 def _prune_containers(app: App, wanted: Wanted) -> Pruned:
-    from minidock.engine.containers import Containers
-    from minidock.engine.paths import Paths
     from minidock.engine.prune import prune_containers
 
-    return prune_containers(Containers(Paths(app.root, app.run_root)), wanted)
+    return prune_containers(app.containers(), wanted)
 
 
 def _prune_images(app: App, wanted: Wanted, *, everything: bool) -> Pruned:

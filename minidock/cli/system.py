@@ -50,12 +50,10 @@ _HEADERS = {
 
 def df(args: Parsed, app: App) -> int:
     """`minidock system df`"""
-    from minidock.engine.containers import Containers
     from minidock.engine.disk_usage import disk_usage
-    from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
-    usage = disk_usage(Containers(Paths(app.root, app.run_root)), ImageStore(app.root))
+    usage = disk_usage(app.containers(), ImageStore(app.root))
     if args.text("format") not in _TABLE:
         from minidock.cli.template import Fields, format_rows
 
