@@ -153,3 +153,14 @@ def test_a_restart_that_cannot_start_ends_it(minidock) -> None:
     state = json.loads(look(minidock, name, "{{json .State}}"))
     assert (state["ExitCode"], count(minidock, name)) == (127, 1)
     assert "executable file not found" in state["Error"]
+
+
+def test_who_was_killed_for_want_of_memory(minidock) -> None:
+    done = minidock("run", "--name", "greedy", "-m", "20m", "busybox", "tail", "/dev/zero")
+    assert done.returncode == 137
+    told = "{{.State.OOMKilled}} {{.State.ExitCode}}"
+    assert look(minidock, "greedy", told) == "true 137"
+    name = minidock.ok("run", "-d", "-m", "20m", "busybox", "sleep", "100").strip()
+    minidock.ok("kill", name)
+    wait_until(lambda: status(minidock, name) == "exited")
+    assert look(minidock, name, told) == "false 137"
