@@ -92,6 +92,7 @@ _ACTIONS = {
 }
 _WITH_DATA = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _KILLABLE_SINCE = (5, 19)
+_PRIVATE = 0xF0000  # 32-bit ARM has a few calls of its own up there
 
 
 def compile_profile(profile: Seccomp, machine: str, kernel: tuple[int, int]) -> Filter:
@@ -214,7 +215,7 @@ class _CallSet:
 
     def _add(self, name: str, conditions: Conditions, answer: int) -> None:
         number = self._numbers.find(name)
-        if number is not None:
+        if number is not None and number - self.architecture.base < _PRIVATE:
             self._newest = max(self._newest, number)
         if answer == self.default:
             return
@@ -230,16 +231,16 @@ class _CallSet:
     def ranges(self, assembler: Assembler) -> Ranges:
         """All numbers from `base` on, and the place of the answer to each."""
         default, always = assembler.answer(self.default), dict[int, int]()
+        beyond = assembler.answer(_ENOSYS) if self._refuses_new else default
         found = [(self.architecture.base, default)]
         for number, rules in sorted(self.calls.items()):
             if rules.always is None:
                 place = self._decide(assembler, rules.alternatives)
             else:  # one place for all calls with this answer, so that they make one range
                 place = always.setdefault(rules.always, assembler.answer(rules.always))
-            found += (number, place), (number + 1, default)
-        if self._refuses_new:
-            found.append((self._newest + 1, assembler.answer(_ENOSYS)))
-        elif self.architecture.column == "x86_64":
+            found += (number, place), (number + 1, beyond if number >= self._newest else default)
+        found.append((self._newest + 1, beyond))
+        if not self._refuses_new and self.architecture.column == "x86_64":
             found.append((X32_BIT, assembler.answer(_KILL)))
             found.append((_NO_CALL, default))
         return found

@@ -2,8 +2,8 @@
 
 A program asks the kernel by number, and the same call has other numbers elsewhere: `openat` is 257
 on x86-64 and 56 on arm64. Profiles have names, BPF programs numbers; this is the dictionary. A dash
-means that the architecture has no such call. In a `send` or `shmget` that has no number of its own,
-the call goes through `socketcall` or `ipc`; architectures.py knows how.
+means that the architecture has no such call. (Or no number for it: `send` and `shmget` may be made
+through `socketcall` and `ipc`; architectures.py knows how.)
 
 Made from libseccomp 2.5.4 by asking it for the name of every number (what the kernel's tables in
 arch/*/syscall*.tbl say, up to Linux 5.17), and from those tables for what came since: new calls
