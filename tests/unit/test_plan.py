@@ -30,6 +30,7 @@ from minidock.isolation.process import (
 from minidock.isolation.reaper import ExecuteUnderInit
 from minidock.isolation.restrictions import MaskPath, ReadonlyPath, RemountRootReadonly
 from minidock.isolation.rootfs import SetPropagation
+from minidock.isolation.shared_memory import ShowSharedMemory, TakeSharedMemory
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
@@ -290,3 +291,16 @@ def test_every_step_says_what_it_does_in_one_sentence(plan: ContainerPlan) -> No
         assert step.see, f"{type(step).__name__} names no man page"
         for page in step.see:
             assert re.fullmatch(r"[\w.-]+\(\d(const)?\)|Documentation/\S+", page), page
+
+
+# ── what other containers have ──
+
+
+def test_shared_memory_is_taken_before_the_host_is_left() -> None:
+    spec = make_spec({"IpcMode": "container:x"})
+    assert "/dev/shm" not in {mount.destination for mount in spec.mounts}
+    manner = Manner(shared_memory="/proc/self/fd/9")
+    plan = plan_container("c1", spec, facts("v1"), STDIO, manner)
+    left, inside = [type(step) for step in plan.enter], [type(step) for step in plan.isolate]
+    assert left.index(TakeSharedMemory) < left.index(Unshare)
+    assert inside.index(ShowSharedMemory) < inside.index(PivotRoot)
