@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import sys
 
+from minidock.linux import signals as signal
 from minidock.linux import syscalls
 
 TYPE_CHECKING = False
@@ -120,7 +121,9 @@ _PROGRAM_FD = 100
 
 
 def _tidy(program: int, keep_fds: Sequence[int]) -> None:
-    """In the child: exactly the wanted descriptors, own session, "/" as working directory."""
+    """In the child: exactly the wanted descriptors, own session, "/" as working directory, and no
+    signal blocked, whatever the caller has: it will wait for SIGCHLD."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
     os.chdir("/")
     high = [os.dup2(fd, 200 + i) for i, fd in enumerate(keep_fds)]  # out of each other's way

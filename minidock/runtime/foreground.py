@@ -34,6 +34,7 @@ class Foreground:
         prctl(Prctl.PR_SET_CHILD_SUBREAPER, 1)
         # A handler that does nothing: the number of each signal then comes through the pipe.
         self._signals, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whatever our caller has blocked
         signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
         for number in range(1, 32):
             if number not in _KEPT:
