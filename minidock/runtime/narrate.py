@@ -94,7 +94,8 @@ class NarratingKernel(TracingKernel):
         before = perf_counter_ns()
         status = self._kernel.wait4(pid)
         took = perf_counter_ns() - before
-        tell(self._fd, [self._process, "step", AWAIT_INTERMEDIATE[0], AWAIT_INTERMEDIATE[1:]])
+        if self._process == "main":
+            tell(self._fd, [self._process, "step", AWAIT_INTERMEDIATE[0], AWAIT_INTERMEDIATE[1:]])
         self._narrate(show_call("wait4", (pid,), status).but(nanoseconds=took))
         return status
 

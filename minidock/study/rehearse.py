@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from minidock.step import ContainerPlan, Step
     from minidock.study.layers import ImageView
 
-STDIO = (3, 4, 6)
-"""The descriptors that become 0, 1 and 2. (Number 5 leads to the monitor, 7 tells what is done. A
+STDIO = (4, 5, 6)
+"""The descriptors that become 0, 1 and 2. (Number 3 leads to the monitor, 7 tells what is done. A
 container with a terminal has only one from outside, so these two come earlier.)"""
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\n"
 _SELDOM = (
@@ -104,10 +104,16 @@ def rehearse(
     go("main", plan.prepare)
     channel = kernel.new_descriptor(), kernel.new_descriptor()
 
+    def as_main(steps: Sequence[Step]) -> None:
+        """With main's descriptors: those that intermediate has opened since it has not."""
+        others, kernel.open_fds = kernel.open_fds, set(of_main)
+        go("main", steps)
+        kernel.open_fds = others
+
     def grant() -> None:
         tell("intermediate")
         remark("main", AWAIT_GRANT)
-        go("main", plan.grant)
+        as_main(plan.grant)
         remark("main", GRANTED)
 
     ctx.await_grant = grant
@@ -115,6 +121,7 @@ def rehearse(
     remark("main", FORK_INTERMEDIATE)
     kernel.calls.append(kernel.told("fork"))
     tell("main")
+    of_main = kernel.open_fds - {channel[1]}
     kernel.open_fds.discard(channel[0])
     go("intermediate", plan.enter)
     remark("intermediate", FORK_INIT)
@@ -124,7 +131,7 @@ def rehearse(
     remark("main", AWAIT_INTERMEDIATE)
     kernel.calls.append(kernel.told("wait4", UNKNOWN))
     tell("main")
-    go("main", plan.attach)
+    as_main(plan.attach)
     remark("main", LET_GO)
     go("init", (*plan.isolate, *plan.confine))
     remark("main", RUNS)
@@ -156,6 +163,7 @@ class ImaginedKernel(RecordingKernel):
         self._files: dict[int, str] = {}
         self._of_container: set[int] = set()  # descriptors of files there, not of the host's
         self._mounted: dict[str, str] = {}
+        self._fresh: dict[int, str] = {}  # filesystems that are mounted nowhere yet
         self._made: set[str] = set()
         self._nodes = {"/dev/pts/ptmx": (stat.S_IFCHR | 0o666, os.makedev(5, 2))}
         self._drained: set[int] = set()
@@ -245,10 +253,24 @@ class ImaginedKernel(RecordingKernel):
         """Before the pivot: whether a path leads to what will be the root."""
         return self._root == (self._cwd if path == "." else path)
 
+    def _clone(self, flags: int) -> int:
+        return UNKNOWN
+
+    def _fsopen(self, fsname: str, flags: int) -> int:
+        context = self.new_descriptor()
+        self._fresh[context] = fsname
+        return context
+
+    def _fsmount(self, fd: int, flags: int, attr_flags: int) -> int:
+        tree = self.new_descriptor()
+        self._fresh[tree] = self._fresh[fd]
+        return tree
+
     def _close(self, fd: int) -> int:
         self.open_fds.discard(fd)
         self._drained.discard(fd)
         self._files.pop(fd, None)
+        self._fresh.pop(fd, None)
         return 0
 
     def _read(self, fd: int, count: int) -> bytes:
@@ -256,9 +278,12 @@ class ImaginedKernel(RecordingKernel):
             return b""
         self._drained.add(fd)
         path = self._files[fd]
-        if path == "/proc/self/status":
+        # Ours: what we have ignored it will inherit, and a cpuset its parent's processors.
+        if os.path.dirname(path) in self._made and fd not in self._of_container:
+            return b"\n"  # a new cgroup says nothing yet
+        if path == "/proc/self/status" or fd not in self._of_container:
             with open(path, "rb") as file:
-                return file.read(count)  # ours: what we have ignored, it will inherit
+                return file.read(count)
         if not self._inside and path.startswith("/sys/fs/cgroup/"):
             try:
                 with open(path, "rb") as file:
@@ -327,6 +352,9 @@ class ImaginedKernel(RecordingKernel):
     def _move_mount(
         self, from_dfd: int, from_path: str, to_dfd: int, to_path: str, flags: int
     ) -> int:
+        if from_dfd in self._fresh:
+            self._mounted[self._files[to_dfd]] = self._fresh[from_dfd]
+            return 0
         source = self._files[from_dfd]
         outside = from_dfd not in self._of_container
         if outside and source.startswith("/dev/"):  # one of the host's devices, shown inside
