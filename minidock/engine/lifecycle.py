@@ -120,7 +120,8 @@ def stop(container: Container, seconds: int | None, number: int | None) -> None:
     if fd < 0:
         return
     if seconds is None:
-        seconds = int(container.config.get("StopTimeout") or DEFAULT_STOP_SECONDS)
+        given = container.config.get("StopTimeout")
+        seconds = DEFAULT_STOP_SECONDS if given is None else int(given)
     number = number or parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
     try:
         signal.pidfd_send_signal(fd, number)

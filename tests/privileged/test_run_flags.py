@@ -419,6 +419,16 @@ def test_a_paused_container_can_be_ended(minidock, command: str) -> None:
     assert left == {"rm": "", "restart": "running"}.get(command.split()[0], "exited")
 
 
+def test_how_long_stop_waits(minidock) -> None:
+    container = background(
+        minidock, "--stop-timeout", "0", script="trap '' TERM; sleep 1000 & wait"
+    )
+    started = time.monotonic()
+    minidock.ok("stop", container)
+    assert time.monotonic() - started < 5
+    assert minidock.ok("inspect", "-f", "{{.State.ExitCode}}", container) == "137\n"
+
+
 def test_top_shows_the_containers_processes_and_no_others(minidock) -> None:
     container = background(minidock, script="sleep 4712 & sleep 4713")
     time.sleep(0.2)
