@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,26 @@ STARTS_WITHIN = 30  # seconds
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+StartDocker = Callable[..., AbstractContextManager[Run]]
+
+
 @pytest.fixture(scope="session")
-def docker_engine() -> Iterator[Run]:
-    """`docker_engine("images", "-a", stdin=b"")`: Docker's client, talking to that engine."""
+def start_docker() -> StartDocker:
+    """`with start_docker("--add-runtime", …) as docker: docker("images", "-a", stdin=b"")`: an
+    engine with these flags beside its own, and Docker's client talking to it. `docker.home` is the
+    directory of all it has."""
+    return _engine
+
+
+@pytest.fixture(scope="session")
+def docker_engine(start_docker: StartDocker) -> Iterator[Run]:
+    """One for all tests that only want to ask Docker."""
+    with start_docker() as docker:
+        yield docker
+
+
+@contextmanager
+def _engine(*flags: str) -> Iterator[Run]:
     if os.geteuid() != 0:
         pytest.skip("needs root: it starts a dockerd")
     for program in ("docker", "dockerd"):
@@ -30,7 +48,7 @@ def docker_engine() -> Iterator[Run]:
     env = {**os.environ, "DOCKER_HOST": f"unix://{home}/s", "DOCKER_CONFIG": f"{home}/config"}
     argv = ["dockerd", "--data-root", f"{home}/data", "--exec-root", f"{home}/exec"]
     argv += ["-p", f"{home}/pid", "-H", f"unix://{home}/s"]
-    argv += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+    argv += ["--bridge=none", "--iptables=false", "--ip6tables=false", *flags]
     with open(f"{home}/log", "wb") as log:
         engine = subprocess.Popen(argv, stdout=log, stderr=log)
 
@@ -48,6 +66,7 @@ def docker_engine() -> Iterator[Run]:
                 words = Path(home, "log").read_text(errors="replace")[-300:]
                 pytest.skip(f"dockerd does not start here: {words}")
             time.sleep(0.2)
+        run.home = home  # type: ignore[attr-defined]
         yield run
     finally:
         containers = run("ps", "-aq").stdout.split()

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tarfile
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-STARTS_WITHIN = 30  # seconds
 
 ONLY_DOCKER = {
     # gone from the engine since: 1.44 (25.0), 1.45 (26.0), 24.0
@@ -95,48 +89,10 @@ def small_tarball() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def docker() -> Iterator[Run]:
+def docker(start_docker: Any) -> Iterator[Run]:
     """Docker's client, talking to an engine of this test's own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: it starts a dockerd")
-    for program in ("docker", "dockerd"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}")
-    home = tempfile.mkdtemp(prefix="looks-", dir="/tmp")  # socket paths must be short
-    env = {**os.environ, "DOCKER_HOST": f"unix://{home}/s", "DOCKER_CONFIG": f"{home}/config"}
-    with open(f"{home}/log", "wb") as log:
-        engine = subprocess.Popen(
-            ["dockerd", "--data-root", f"{home}/data", "--exec-root", f"{home}/exec",
-             "-p", f"{home}/pid", "-H", f"unix://{home}/s", "--bridge=none", "--iptables=false",
-             "--ip6tables=false"],
-            stdout=log, stderr=log,
-        )  # fmt: skip
-
-    def run(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["docker", *args], input=stdin, capture_output=True, env=env, timeout=60, check=False
-        )
-        out, err = (s.decode("utf-8", "replace") for s in (done.stdout, done.stderr))
-        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
-
-    try:
-        limit = time.monotonic() + STARTS_WITHIN
-        while run("version").returncode:
-            if engine.poll() is not None or time.monotonic() > limit:
-                words = Path(home, "log").read_text(errors="replace")[-300:]
-                pytest.skip(f"dockerd does not start here: {words}")
-            time.sleep(0.2)
+    with start_docker() as run:
         yield run
-    finally:
-        containers = run("ps", "-aq").stdout.split()
-        if containers:
-            run("rm", "-f", *containers)
-        engine.send_signal(signal.SIGTERM)
-        engine.wait(30)
-        for mount in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            if mount.split()[4].startswith(home + "/"):
-                subprocess.run(["umount", "-l", mount.split()[4]], check=False)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,40 +86,14 @@ def podman(runtime: str, root_tarball: bytes) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="session")
-def docker(runtime: str, root_tarball: bytes) -> Iterator[Run]:
+def docker(start_docker: Any, runtime: str, root_tarball: bytes) -> Iterator[Run]:
     """A dockerd of its own that starts everything through minidock. Its containerd is that of the
     test of containerd, too."""
-    _need("docker", "dockerd", "containerd")
-    home = tempfile.mkdtemp(prefix="dockerd-", dir="/tmp")
-    env = {**os.environ, "DOCKER_HOST": f"unix://{home}/s", "DOCKER_CONFIG": f"{home}/config"}
-    argv = ["dockerd", "--data-root", f"{home}/data", "--exec-root", f"{home}/exec"]
-    argv += ["-p", f"{home}/pid", "-H", f"unix://{home}/s"]
-    argv += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    argv += ["--add-runtime", f"minidock={runtime}", "--default-runtime", "minidock"]
-    with open(f"{home}/log", "wb") as log:
-        engine = subprocess.Popen(argv, stdout=log, stderr=log)
-    run = _runner(["docker"], env)
-    try:
-        limit = time.monotonic() + 30
-        while run("version").returncode:
-            if engine.poll() is not None or time.monotonic() > limit:
-                words = Path(home, "log").read_text(errors="replace")[-300:]
-                pytest.skip(f"dockerd does not start here: {words}")
-            time.sleep(0.2)
+    flags = ("--add-runtime", f"minidock={runtime}", "--default-runtime", "minidock")
+    with start_docker(*flags) as run:
         done = run("import", "-", "busybox", stdin=root_tarball)
         assert done.returncode == 0, done.stderr
-        run.home = home  # type: ignore[attr-defined]
         yield run
-    finally:
-        containers = run("ps", "-aq").stdout.split()
-        if containers:
-            run("rm", "-f", *containers)
-        engine.send_signal(signal.SIGTERM)
-        engine.wait(30)
-        for mount in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            if mount.split()[4].startswith(home + "/"):
-                subprocess.run(["umount", "-l", mount.split()[4]], check=False)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(params=["podman", "docker"])
