@@ -365,3 +365,63 @@ def test_a_file_to_mount_on_that_is_a_fifo(oci: Oci, tmp_path: Path) -> None:
     source.write_text("localhost\n")
     done = oci.run("cat", "/etc/hosts", change=adding(bind(source, "/etc/hosts")))
     assert done.stdout == "localhost\n"
+
+
+# ── the same from an image, by `minidock run` ──
+
+
+def hostile_image(tarball: bytes, links: dict[str, str]) -> bytes:
+    """The small root filesystem, with links in place of what it has at these names."""
+    buffer = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(tarball)) as old,
+        tarfile.open(fileobj=buffer, mode="w") as new,
+    ):
+        for member in old:
+            if member.name not in links:
+                new.addfile(member, old.extractfile(member) if member.isreg() else None)
+        for name, target in links.items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            new.addfile(entry)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def run_image(minidock: Any, root_tarball: bytes) -> Iterator[Callable[..., Any]]:
+    """Import an image with such links and run something in it."""
+
+    def run(links: dict[str, str], *args: str) -> Any:
+        minidock.ok("import", "-", "hostile", stdin=hostile_image(root_tarball, links))
+        return minidock("run", "--rm", *args)
+
+    yield run
+    minidock("rmi", "-f", "hostile")
+
+
+@pytest.mark.parametrize("way", range(3))
+def test_an_image_whose_files_lead_to_the_host(run_image: Any, canary: Path, way: int) -> None:
+    lead = ways_to(canary)[way]
+    links = {f"etc/{name}": f"{lead}/{name}" for name in ("hosts", "hostname", "resolv.conf")}
+    links |= {".dockerenv": f"{lead}/env", "etc/mtab": f"{lead}/mtab", "work": f"{lead}/work"}
+    run_image(links, "-w", "/work/dir", "--tmpfs", "/work/tmp", "hostile", "true")
+
+
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_an_image_whose_proc_or_sys_is_a_link(run_image: Any, name: str) -> None:
+    done = run_image({name: "/tmp"}, "hostile", "true")
+    assert done.returncode == 125
+    assert "must be mounted on ordinary directory" in done.stderr
+
+
+def test_an_image_whose_dev_leads_to_the_host(run_image: Any, canary: Path) -> None:
+    done = run_image(
+        {"dev": UP + str(canary)}, "hostile", "sh", "-c", "echo x > /dev/null; ls /dev"
+    )
+    assert "null" in done.stdout.split()
+    assert done.returncode == 0
+
+
+def test_an_image_with_a_bin_that_leads_to_the_host(run_image: Any) -> None:
+    done = run_image({"host": "/proc/1/root", "up": UP}, "hostile", "ls", "-d", "/up/bin", "/host/")
+    assert done.stdout.split() == ["/host/", "/up/bin"]
