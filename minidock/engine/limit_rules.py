@@ -33,21 +33,14 @@ class Support:
 
     def __init__(self, facts: CgroupFacts) -> None:
         self._facts = facts
-        self._unified: frozenset[str] | None = None
 
     def has(self, controller: str, v1_file: str, *, v2: bool = True) -> bool:
         """Whether the controller is there with this file on v1; `v2`: whether v2 can do it."""
         hierarchy = self._facts.hierarchy_of(controller)
         if hierarchy:
             return os.path.exists(f"{hierarchy.mount_point}/{v1_file}")
-        return v2 and self.on_v2("io" if controller == "blkio" else controller)
-
-    def on_v2(self, controller: str) -> bool:
-        """Whether the unified hierarchy has this controller."""
-        if self._unified is None:
-            text = _read(f"{self._facts.unified}/cgroup.controllers") if self._facts.unified else ""
-            self._unified = frozenset(text.split())
-        return controller in self._unified
+        name = "io" if controller == "blkio" else controller
+        return v2 and name in self._facts.unified_controllers
 
     def numbers(self, name: str) -> str:
         """The processors ("cpus") or memory nodes ("mems") there are, such as "0-3"."""
