@@ -61,9 +61,10 @@ def compat(name: str, *arguments: int) -> Call:
     return Call(number, arguments, compat=True)
 
 
-def program(calls: list[Call], words: tuple[int, ...] = ()) -> bytes:
+def program(calls: list[Call], words: tuple[int, ...] = (), *, as_text: bool = False) -> bytes:
     """A static ELF program that makes `calls` and writes their results, 8 bytes each, to standard
-    output. `words`, 32 bits each, lie at BASE + DATA for calls that want a pointer."""
+    output. `words`, 32 bits each, lie at BASE + DATA for calls that want a pointer. `as_text`
+    writes one byte each, the errno, which is a character then."""
     results = BASE + DATA + 4096
     code = b""
 
@@ -82,8 +83,12 @@ def program(calls: list[Call], words: tuple[int, ...] = ()) -> bytes:
         return b"".join(loads) + enter
 
     for position, this in enumerate(calls):
-        code += make(this) + b"\x48\xa3" + struct.pack("<Q", results + 8 * position)
-    code += make(Call(1, (1, results, 8 * len(calls)))) + make(Call(231, (0,)))
+        if as_text:  # neg eax; mov [results + position], al
+            code += make(this) + b"\xf7\xd8\xa2" + struct.pack("<Q", results + position)
+        else:  # mov [results + 8 * position], rax
+            code += make(this) + b"\x48\xa3" + struct.pack("<Q", results + 8 * position)
+    size = len(calls) * (1 if as_text else 8)
+    code += make(Call(1, (1, results, size))) + make(Call(231, (0,)))
     assert len(code) < DATA - CODE
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
     header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, BASE + CODE, 64, 0, 0, 64, 56, 1, 0, 0, 0)
