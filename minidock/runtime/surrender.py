@@ -42,8 +42,8 @@ def plan_stdio(process: Process, stdio: tuple[int, int, int], *, console: bool) 
 def plan_user(process: Process) -> Step:
     """Who it will be: a name to look up in the container, or numbers as the spec gives them."""
     user = process.user
-    if user.username:
-        return LookUpUser(user.username)
+    if user.username or user.groupnames:
+        return LookUpUser(user.username, user.groupnames)
     return TakeNumbers(user.uid, user.gid, user.additional_gids)
 
 

@@ -303,9 +303,10 @@ def test_run(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
     assert any(call.startswith("unshare(CLONE_NEWNS") for call in agreed["intermediate"])
 
 
+@pytest.mark.parametrize("made", [[], ["--userns", "auto"]], ids=" ".join)
 @pytest.mark.parametrize("flags", [[], ["-t"], ["-u", "33"], ["-w", "/var"]], ids=" ".join)
-def test_exec(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
-    name = minidock.ok("run", "-d", "busybox", "sleep", "60").strip()
+def test_exec(minidock: Any, tmp_path: Path, flags: list[str], made: list[str]) -> None:
+    name = minidock.ok("run", "-d", *made, "busybox", "sleep", "60").strip()
     started = json.loads((minidock.directory(name) / "started.json").read_text())
     agreed = compare(
         minidock,
