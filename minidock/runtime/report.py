@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from minidock.errors import NotFound
+from minidock.errors import InvalidInput, NotFound
 from minidock.runtime.lifecycle import status
 from minidock.runtime.state import OCI_VERSION, StateDirectory, containers
 
@@ -48,7 +48,7 @@ def describe_all(root: str) -> list[dict[str, Any]]:
         try:
             document = describe(home, home.load())
             document["owner"] = _owner(os.stat(home.path).st_uid)
-        except (NotFound, FileNotFoundError):
+        except (NotFound, InvalidInput, FileNotFoundError):
             continue
         found.append(document)
     return found

@@ -102,16 +102,17 @@ class StateDirectory:
         return False
 
     def load(self) -> ContainerState:
-        """Raises `NotFound` where there is no such container, or one that was just being made."""
+        """Raises `NotFound` where there is no such container, or one that was just being made, and
+        `InvalidInput` where it is another runtime's."""
         try:
             with open(f"{self.path}/state.json", "rb") as file:
                 fields: dict[str, Any] = loads(file.read())
+            known = {name: fields[name] for name in ContainerState._fields}
+            known["annotations"] = tuple(sorted(known["annotations"].items()))
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound("container does not exist") from None
-        except ValueError as error:
-            raise InvalidInput(f"{self.path}/state.json: {error}") from None
-        fields["annotations"] = tuple(sorted(fields["annotations"].items()))
-        known = {name: value for name, value in fields.items() if name in ContainerState._fields}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InvalidInput(f"{self.path}/state.json is not of minidock's making") from None
         return ContainerState(**known)
 
     def save(self, state: ContainerState) -> None:

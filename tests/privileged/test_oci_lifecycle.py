@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,3 +125,65 @@ def test_a_create_that_is_killed_leaves_what_delete_removes(oci: Oci) -> None:
         process.wait()
         oci.ok("delete", "--force", name)
         assert name not in oci.states()
+
+
+ATTACK = """
+import os, sys
+print("the host's Python", sys.version_info[0])
+for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC):
+    try:
+        os.open("/proc/self/exe", flags)
+        print("opened")
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.fixture(params=["own interpreter", "immutable copy"])
+def attacked(request: pytest.FixtureRequest, oci: Oci, tmp_path: Path) -> Iterator[Oci]:
+    """minidock as a checkout runs it, and as an installation does (.ci/install)."""
+    if request.param == "own interpreter":
+        yield oci
+        return
+    copy = tmp_path / "python"
+    shutil.copy(os.path.realpath(sys.executable), copy)
+    if subprocess.run(["chattr", "+i", str(copy)], check=False).returncode:
+        pytest.skip("needs a filesystem with immutable files, and the right to make them")
+    oci.words[0] = str(copy)
+    oci.words[1:1] = ["-IS"]
+    oci.words[-1] = f"import sys; sys.path.insert(0, {os.getcwd()!r}); {oci.words[-1]}"
+    try:
+        yield oci
+    finally:
+        subprocess.run(["chattr", "-i", str(copy)], check=True)
+
+
+def test_the_runtimes_own_program_cannot_be_written_to(attacked: Oci) -> None:
+    """CVE-2019-5736: a container whose program is /proc/self/exe runs the host's interpreter; on
+    run and on exec. It gets the host's libraries to be able to, and all capabilities but one."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["process"]["args"] = ["/proc/self/exe", "-IS", "-c", ATTACK]
+        places = ("/usr", "/lib", "/lib64", sys.base_prefix)
+        config["mounts"] += [
+            {"destination": place, "source": place, "type": "bind", "options": ["rbind", "ro"]}
+            for place in dict.fromkeys(places)
+            if os.path.isdir(place)
+        ]
+        config["process"]["env"].append(f"PYTHONHOME={sys.base_prefix}")
+        config["root"]["readonly"] = False
+
+    done = attacked.run(change=change)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "the host's Python 3"
+    assert set(lines[1:]) <= {"Read-only file system", "Operation not permitted"}, lines
+
+    def idle(config: dict[str, Any]) -> None:
+        change(config)
+        config["process"]["args"] = ["sleep", "100"]
+
+    attacked.ok("run", "-d", "-b", attacked.bundle(change=idle), "c1")
+    done = attacked("exec", "c1", "/proc/self/exe", "-IS", "-c", ATTACK)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.splitlines()[1:]) <= {"Read-only file system", "Operation not permitted"}
