@@ -234,6 +234,25 @@ def test_an_update_leaves_the_rest_as_it_is(make: Make) -> None:
     assert limit == str(20 * MIB)
 
 
+def test_a_change_that_is_refused_in_part_changes_nothing(make: Make) -> None:
+    container = make(Resources(memory=memory_limit(20), pids_limit=9), "memory", "cpuset", "pids")
+    container.start(forever)
+    asked = Resources(memory=memory_limit(40), pids_limit=10, cpu=CPU(cpus="4000"))
+    with pytest.raises(StartFailed, match=r"linux\.resources\.cpu\.cpus"):
+        update(container.cgroup, asked, container.facts)
+    assert container.read("pids", "pids.max", "pids.max") == "9"
+    limit = container.read("memory", "memory.limit_in_bytes", "memory.max")
+    assert limit == str(20 * MIB)
+
+
+def test_who_has_ended_has_no_limits_to_change(make: Make) -> None:
+    container = make(Resources())
+    common.remove(container.cgroup)
+    with pytest.raises(FileNotFoundError):
+        update(container.cgroup, Resources(pids_limit=3), container.facts)
+    assert not any(map(os.path.isdir, container.cgroup.directories))
+
+
 def test_a_limit_below_what_is_used_is_refused(make: Make) -> None:
     container = make(Resources(), "memory")
     ready, theirs = os.pipe()
@@ -275,19 +294,22 @@ def test_a_fork_bomb_stops_at_the_limit(make: Make) -> None:
 
 
 def burn(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    """Use that much of a processor's time, however long it takes to get it."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
         pass
 
 
 def test_a_quota_of_processor_time(make: Make) -> None:
     container = make(Resources(cpu=CPU(quota=20_000, period=100_000)), "cpu", "cpuacct")
-    container.run(lambda: burn(1.0))
+    began = time.monotonic()
+    assert container.run(lambda: burn(0.2)) == 0
+    assert time.monotonic() - began > 0.6
     used = stats(container.cgroup).cpu
     assert used
-    assert 0.1e9 < used.total < 0.4e9
-    assert used.throttled_periods > 3
-    assert used.throttled_time > 0.3e9
+    assert 0.15e9 < used.total < 0.5e9
+    assert used.throttled_periods >= 3
+    assert used.throttled_time > 0.1e9
 
 
 def test_a_quota_and_a_period_can_change_apart(make: Make) -> None:
@@ -508,7 +530,7 @@ def test_what_was_used_is_counted(make: Make) -> None:
     assert found.memory.limit is None
     assert dict(found.memory.details)["inactive_file"] >= 0
     assert 0.1e9 < found.cpu.total < 2e9
-    assert found.cpu.user + found.cpu.system == pytest.approx(found.cpu.total, rel=0.2)
+    assert found.cpu.user + found.cpu.system == pytest.approx(found.cpu.total, rel=0.3)
     assert (found.pids.current, found.pids.limit) == (1, None)
     os.close(ready)
     os.close(theirs)

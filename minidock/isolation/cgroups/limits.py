@@ -28,7 +28,7 @@ from minidock.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import ClassVar
 
     from minidock.linux.cgroupfs import CgroupFacts
@@ -242,10 +242,13 @@ def update(cgroup: Cgroup, resources: Resources, facts: CgroupFacts | None = Non
     `cgroup` is what `find_cgroup` found. A hierarchy that the container has not joined, since it
     had not asked for anything there, is joined now, with all its processes. (Whoever keeps the
     container's configuration should write the new wishes into it: a process executed later joins
-    what that asks for.) Raises `StartFailed` for what cannot be, naming the field.
+    what that asks for.) Raises `StartFailed` for what cannot be, naming the field; then nothing has
+    changed. Raises `FileNotFoundError` when the container has ended.
     """
     from minidock.linux.cgroupfs import read_cgroup_facts
 
+    if not any(map(os.path.isdir, cgroup.directories)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cgroup.directories[0])
     facts = facts or read_cgroup_facts()
     joined = joined_part(cgroup, asked_controllers(cgroup, resources))
     wishes = located(joined, _completed(joined, resources))
@@ -256,12 +259,37 @@ def update(cgroup: Cgroup, resources: Resources, facts: CgroupFacts | None = Non
         from minidock.isolation.cgroups.systemd import limit_properties, set_properties
 
         set_properties(joined.unit, limit_properties(resources, v2=not joined.v1))
+    before = [*_numbers(wishes)]
+    try:
+        _write_all(wishes)
+    except StartFailed:
+        for path, text in (*reversed(before), *reversed(before)):  # in two goes, as they were set
+            try:
+                write_control(path, text)
+            except OSError:
+                continue
+        raise
+
+
+def _write_all(wishes: list[tuple[str, Setting]]) -> None:
     refused = [wish for wish in wishes if not _try(*wish)]
     for directory, setting in refused:
         try:
             write_setting(directory, setting, write_control)
         except OSError as error:
             raise refusal(setting, error) from None
+
+
+def _numbers(wishes: list[tuple[str, Setting]]) -> Iterator[tuple[str, str]]:
+    """What is set now: each path with its text, where that is one line that can be written back."""
+    for directory, setting in wishes:
+        for file, _ in setting.files:
+            try:
+                text = read_control(f"{directory}/{file}").strip()
+            except OSError:
+                continue
+            if text and "\n" not in text and ":" not in text:
+                yield f"{directory}/{file}", text
 
 
 def _try(directory: str, setting: Setting) -> bool:
