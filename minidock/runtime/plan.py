@@ -53,7 +53,6 @@ from minidock.isolation.restrictions import plan_restrictions
 from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.rootfs import plan_rootfs
 from minidock.isolation.seccomp.install import plan_seccomp
-from minidock.isolation.staged_root import StagedRoot, plan_staged_root
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
@@ -66,6 +65,8 @@ from minidock.step import ContainerPlan as ContainerPlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minidock.linux.host import HostFacts
     from minidock.runtime.manner import Manner
     from minidock.spec.runtime import Spec
@@ -90,8 +91,7 @@ def plan_container(
         from minidock.isolation.shared_memory import share_memory
 
         share_memory(mounts, manner.shared_memory)
-    staged = spec.has_namespace("user") and spec.makes_namespace("mount")
-    root = plan_staged_root(spec) if staged else StagedRoot(inside=tuple(plan_rootfs(spec)))
+    root_outside, root_inside = _plan_root(spec)
     process = spec.process
     seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "creating")
     return ContainerPlan(
@@ -104,7 +104,7 @@ def plan_container(
             *plan_oom_score(process),
             *cgroup.join,
             *mounts.sources,
-            *root.outside,
+            *root_outside,
             *plan_enter(spec, later=cgroup.namespace_later),
         ),
         grant=plan_grant(spec),
@@ -112,7 +112,7 @@ def plan_container(
         isolate=(
             *((Unshare(CloneFlag.CLONE_NEWCGROUP),) if cgroup.namespace_later else ()),
             SetUmask(0),
-            *root.inside,
+            *root_inside,
             *mounts.mounts,
             *plan_devices(spec),
             *plan_sysctl(spec),
@@ -122,7 +122,7 @@ def plan_container(
         ),
         confine=(
             NewSession(),
-            *plan_stdio(process, stdio, console=True),
+            *plan_stdio(process, stdio, console=spec.makes_namespace("mount")),
             *((NewSessionKeyring(container_id),) if manner.new_keyring else ()),
             plan_user(process),
             EnterWorkingDirectory(process.cwd),
@@ -136,6 +136,16 @@ def plan_container(
         ),
         meet=plan_meeting(spec, manner),
     )
+
+
+def _plan_root(spec: Spec) -> tuple[Sequence[Step], Sequence[Step]]:
+    """What is done for the root filesystem outside the namespaces, and what inside."""
+    if spec.has_namespace("user") and spec.makes_namespace("mount"):
+        from minidock.isolation.staged_root import plan_staged_root  # seldom wanted
+
+        staged = plan_staged_root(spec)
+        return staged.outside, staged.inside
+    return (), plan_rootfs(spec)
 
 
 def _plan_execute(spec: Spec) -> Step:

@@ -5,8 +5,10 @@ A base configuration, one thing changed, and a probe inside that prints what is 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import pty
 import stat
 import subprocess
 import tarfile
@@ -41,6 +43,12 @@ def mounts(oci: Oci, change: Any) -> dict[str, Line]:
     return {line.point: line for line in lines}
 
 
+def ours(oci: Oci, path: str = "/proc/self/mountinfo") -> list[str]:
+    """The mounts in a namespace that have to do with our containers; others are at work, too."""
+    words = (str(oci.rootfs), str(oci.home), "/dev/console")
+    return [x for x in Path(path).read_text().splitlines() if any(word in x for word in words)]
+
+
 def adding(*added: dict[str, Any]) -> Any:
     return lambda config: config["mounts"].extend(added)
 
@@ -67,6 +75,7 @@ def rootfs(root_tarball: bytes) -> Iterator[Path]:
         os.chmod(directory, 0o755)
         with tarfile.open(fileobj=io.BytesIO(root_tarball)) as tar:
             tar.extractall(directory, filter="tar")
+        (Path(directory) / "x").mkdir()  # not even its root can make it, in a user namespace
         yield Path(directory)
 
 
@@ -384,10 +393,10 @@ def test_rootfs_propagation(oci: Oci, word: str, shown: set[str]) -> None:
     def change(config: dict[str, Any]) -> None:
         config["linux"]["rootfsPropagation"] = word
 
-    before = Path("/proc/self/mountinfo").read_text()
+    before = ours(oci)
     table = mounts(oci, change)
     assert table["/"].propagation - {"master"} == shown
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert ours(oci) == before
 
 
 def test_a_shared_volume_shows_the_host_what_is_mounted_in_it(oci: Oci, tmp_path: Path) -> None:
@@ -440,12 +449,12 @@ def test_without_a_mount_namespace_it_is_chrooted(oci: Oci) -> None:
         spaces = config["linux"]["namespaces"]
         config["linux"]["namespaces"] = [n for n in spaces if n["type"] != "mount"]
 
-    before = Path("/proc/self/mountinfo").read_text()
+    before = ours(oci)
     done = oci.run("ls", "/", change=change)
     assert done.returncode == 0, done.stderr
     assert "bin" in done.stdout.split()
     assert "boot" not in done.stdout.split()
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert ours(oci) == before
 
 
 @pytest.mark.parametrize(
@@ -464,11 +473,11 @@ def test_without_a_mount_namespace_nothing_is_mounted(oci: Oci, field: str, word
         spaces = config["linux"]["namespaces"]
         config["linux"]["namespaces"] = [n for n in spaces if n["type"] != "mount"]
 
-    before = Path("/proc/self/mountinfo").read_text()
+    before = ours(oci)
     done = oci.run("true", change=change)
     assert done.returncode == 1
     assert words in done.stderr
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert ours(oci) == before
 
 
 def test_another_mount_namespace_is_joined_and_left_as_it_is(oci: Oci) -> None:
@@ -477,7 +486,7 @@ def test_another_mount_namespace_is_joined_and_left_as_it_is(oci: Oci) -> None:
         path = f"/proc/{host.pid}/mountinfo"
         while " mark " not in Path(path).read_text():
             assert host.poll() is None
-        before, terminals = Path(path).read_text(), os.lstat("/dev/ptmx")
+        before, terminals = ours(oci, path), os.lstat("/dev/ptmx")
 
         def change(config: dict[str, Any]) -> None:
             without_mounts(config)
@@ -488,8 +497,8 @@ def test_another_mount_namespace_is_joined_and_left_as_it_is(oci: Oci) -> None:
 
         done = oci.run("sh", "-c", "grep -c ' mark ' /proc/self/mountinfo", change=change)
         assert done.stdout.strip() == "1", done.stderr
-        assert Path(path).read_text() == before
-        assert os.lstat("/dev/ptmx") == terminals
+        assert ours(oci, path) == before
+        assert os.lstat("/dev/ptmx").st_ino == terminals.st_ino
     finally:
         host.kill()
         host.wait()
@@ -620,3 +629,30 @@ def test_a_mount_label_needs_selinux(oci: Oci) -> None:
     done = oci.run("true", change=change)
     assert done.returncode == 1
     assert "linux.mountLabel is set, but this machine has no SELinux" in said(done)
+
+
+def test_a_terminal_without_a_mount_namespace_is_no_console(oci: Oci) -> None:
+    """Its /dev is others', too; and so would a mount in it be."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["mounts"] = []
+        config["linux"]["maskedPaths"] = config["linux"]["readonlyPaths"] = []
+        config["root"].update(path="/", readonly=False)
+        spaces = config["linux"]["namespaces"]
+        config["linux"]["namespaces"] = [n for n in spaces if n["type"] != "mount"]
+        config["process"]["terminal"] = True
+
+    before = ours(oci)
+    bundle = oci.bundle("sh", "-c", "tty; echo done", change=change)
+    master, slave = pty.openpty()
+    argv = [*oci.argv, "run", "-b", bundle, "console"]
+    process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while block := os.read(master, 4096):
+            shown += block
+    os.close(master)
+    assert process.wait(20) == 0, shown
+    assert b"/dev/pts/" in shown
+    assert ours(oci) == before
