@@ -92,21 +92,27 @@ def _interval(flag: str, value: str) -> int:
 
 def parse_duration(text: str) -> int:
     """A duration of Go such as `1m30s`, in nanoseconds. Raises `InvalidInput` in Go's words."""
-    negative, rest = text.startswith("-"), text.lstrip("+-") if text[:1] in "+-" else text
-    total = 0.0
+    wrong = InvalidInput(f'time: invalid duration "{text}"')
+    negative, rest = text.startswith("-"), text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0
+    if not rest:
+        raise wrong
+    total = 0.0
     while rest:
-        length = len(rest) - len(rest.lstrip("0123456789."))
-        number, rest = rest[:length], rest[length:]
-        length = len(rest) - len(rest.lstrip("nuµμmsh"))
-        # `1ms` is milliseconds, `1m` minutes, `1h2m` has a number in between.
+        after = rest.lstrip("0123456789")
+        if after.startswith("."):
+            after = after[1:].lstrip("0123456789")
+        number, rest = rest[: len(rest) - len(after)], after
+        if not number.strip("."):
+            raise wrong
+        length = next((i for i, char in enumerate(rest) if char in ".0123456789"), len(rest))
         unit, rest = rest[:length], rest[length:]
-        if number.count(".") > 1 or not number.strip(".") or unit not in _UNITS:
-            raise InvalidInput(f'time: invalid duration "{text}"')
+        if not unit:
+            raise InvalidInput(f'time: missing unit in duration "{text}"')
+        if unit not in _UNITS:
+            raise InvalidInput(f'time: unknown unit "{unit}" in duration "{text}"')
         total += float(number) * _UNITS[unit]
-    if not text.strip("+-"):
-        raise InvalidInput(f'time: invalid duration "{text}"')
     return -round(total) if negative else round(total)
 
 
