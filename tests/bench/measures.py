@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import commands
 import memory
 from disk import Disk
-from peers import IMAGE, Engine, Peer, Runc
+from peers import IMAGE, Engine, MinidockOci, Peer, Runc, Runtime
 from report import Result, Series
 
 CONTAINER = "bench-one"
@@ -237,37 +237,40 @@ class RemoveRunning(StartsInTurn):
         return [f"{CONTAINER}-{number}" for number in range(self.starts)]
 
 
-class RuncBout(Bout):
-    """runc on a bundle: what the same kernel work costs with no engine around it."""
+class RuntimeBout(Bout):
+    """An OCI runtime on a bundle: what the same kernel work costs with no engine around it."""
 
-    def __init__(self, runc: Runc) -> None:
-        super().__init__(runc.name)
-        self.runc = runc
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__("minidock" if isinstance(runtime, MinidockOci) else runtime.name)
+        self.runtime = runtime
 
     def finish(self) -> None:
         with suppress(commands.Failed):
-            self.runc.remove_containers()
+            self.runtime.remove_containers()
 
 
-class RuncRun(RuncBout):
+class RuntimeRun(RuntimeBout):
     """`runc run`."""
 
-    def prepare(self) -> None:
-        self.runc.set_process("true")
-
     def once(self) -> float:
-        return self.runc.milliseconds("run", "--bundle", self.runc.bundle, CONTAINER)
+        self.runtime.set_process("true")
+        bundle = self.runtime.bundle
+        return self.runtime.milliseconds("run", "--bundle", bundle, self._container())
+
+    def _container(self) -> str:
+        return f"{CONTAINER}-{self.runtime.name}"  # of which a cgroup has its name
 
 
-class RuncExec(RuncBout):
+class RuntimeExec(RuntimeRun):
     """`runc exec`."""
 
     def prepare(self) -> None:
-        self.runc.set_process(*IDLE)
-        self.runc.run("run", "--detach", "--bundle", self.runc.bundle, CONTAINER)
+        self.runtime.set_process(*IDLE)
+        bundle = self.runtime.bundle
+        self.runtime.run("run", "--detach", "--bundle", bundle, self._container())
 
     def once(self) -> float:
-        return self.runc.milliseconds("exec", CONTAINER, "true")
+        return self.runtime.milliseconds("exec", self._container(), "true")
 
 
 class Plain(Bout):
@@ -295,7 +298,8 @@ class Plain(Bout):
 def all_measures(disk: Disk, peers: Sequence[Peer], inputs: Inputs) -> list[Measure]:
     """Every measure, in the order in which they run and are shown."""
     engines = [peer for peer in peers if isinstance(peer, Engine)]
-    runtimes = [peer for peer in peers if isinstance(peer, Runc)]
+    runtimes = [peer for peer in peers if isinstance(peer, Runtime)]
+    runcs = [runtime for runtime in runtimes if isinstance(runtime, Runc)]
     target = disk.directory("plain")
     return [
         Measure(
@@ -303,7 +307,7 @@ def all_measures(disk: Disk, peers: Sequence[Peer], inputs: Inputs) -> list[Meas
             "run --rm --network none IMG true",
             [
                 *(RunTrue(engine) for engine in engines),
-                *(RuncRun(runc) for runc in runtimes),
+                *(RuntimeRun(runc) for runc in runcs),
             ],
             asked={"docker": 0.25, "podman": 0.40},
         ),
@@ -312,9 +316,21 @@ def all_measures(disk: Disk, peers: Sequence[Peer], inputs: Inputs) -> list[Meas
             "exec C true",
             [
                 *(ExecTrue(engine) for engine in engines),
-                *(RuncExec(runc) for runc in runtimes),
+                *(RuntimeExec(runc) for runc in runcs),
             ],
             asked={"docker": 0.6, "podman": 0.4},
+        ),
+        Measure(
+            "oci-run",
+            "oci run of a bundle: true",
+            [RuntimeRun(runtime) for runtime in runtimes],
+            asked={"runc": 1.0},
+        ),
+        Measure(
+            "oci-exec",
+            "oci exec C true",
+            [RuntimeExec(runtime) for runtime in runtimes],
+            asked={"runc": 1.0},
         ),
         Measure(
             "commit-file",

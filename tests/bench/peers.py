@@ -121,15 +121,16 @@ class Minidock(Engine):
     def __init__(self, words: Sequence[str] | None, repository: str) -> None:
         """`words` start it; without any it is installed from `repository` for this run."""
         super().__init__()
+        self.words: Sequence[str] = ()
         self._words = words
         self._repository = repository
 
     def start(self, disk: Disk) -> None:
         try:
-            words = self._words or self._install(disk.directory("minidock", "prefix"))
+            self.words = self._words or self._install(disk.directory("minidock", "prefix"))
             root = disk.directory("minidock", "root")
             run_root = disk.run_directory("md")
-            self.argv = (*words, "--root", root, "--run-root", run_root)
+            self.argv = (*self.words, "--root", root, "--run-root", run_root)
             self.version()
         except commands.Failed as error:
             raise Unavailable(str(error)) from error
@@ -268,18 +269,24 @@ class Podman(Engine):
         return f"{super().version()}; {crun}"
 
 
-class Runc(Peer):
-    """runc on a bundle: no image, no store, no log; what the runtime alone costs."""
+class Runtime(Peer):
+    """An OCI runtime on a bundle: no image, no store, no log; what the runtime alone costs. All of
+    them run the same bundle."""
 
-    name = "runc"
+    def program(self) -> Sequence[str]:
+        """The words that start it; raises Unavailable."""
+        _need(self.name)
+        return (self.name,)
 
     def start(self, disk: Disk) -> None:
-        _need("runc")
-        self.bundle = disk.directory("runc", "bundle")
-        self.argv = ("runc", "--root", disk.run_directory("runc"))
+        self.bundle = disk.directory("bundle")
+        self.argv = (*self.program(), "--root", disk.run_directory(self.name))
+        self.version()
 
     def load(self, base: str) -> None:
         root = os.path.join(self.bundle, "rootfs")
+        if os.path.isdir(root):
+            return  # another one has made it
         os.mkdir(root)
         commands.run(("tar", "-xf", base, "-C", root), env=self.env)
         self.run("spec", "--bundle", self.bundle)
@@ -297,6 +304,37 @@ class Runc(Peer):
     def remove_containers(self) -> None:
         for name in self.run("list", "-q").split():
             self.run("delete", "--force", name)
+
+
+class Runc(Runtime):
+    """What Docker and containerd use."""
+
+    name = "runc"
+
+
+class Crun(Runtime):
+    """Podman's, which is written in C."""
+
+    name = "crun"
+
+
+class MinidockOci(Runtime):
+    """minidock in their place."""
+
+    name = "minidock-oci"
+    cgroups = ("minidock",)
+
+    def __init__(self, minidock: Minidock) -> None:
+        """The same that `minidock` is, which must have been started."""
+        super().__init__()
+        self._minidock = minidock
+
+    def program(self) -> Sequence[str]:
+        words = self._minidock.words
+        if not words:
+            raise Unavailable("minidock is not available")
+        installed = f"{words[0]}-oci"
+        return (installed,) if os.path.exists(installed) else (*words, "oci")
 
 
 def _need(*programs: str) -> None:

@@ -31,7 +31,7 @@ import namespace
 import report
 import travel
 from disk import Disk
-from peers import Docker, Engine, Minidock, Peer, Podman, Runc, Unavailable
+from peers import Crun, Docker, Engine, Minidock, MinidockOci, Peer, Podman, Runc, Unavailable
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BASES = ("rootfs/debian.tar", "rootfs/ubuntu.tar", "rootfs/busybox.tar")
@@ -188,7 +188,8 @@ def _start_peers(
     disk: Disk, options: argparse.Namespace, base: str, undo: ExitStack, known: dict[str, str]
 ) -> tuple[list[Peer], dict[str, str]]:
     """The contestants that are here and have the image; and by name, why others are not."""
-    wanted: list[Peer] = [Minidock(options.minidock, REPOSITORY), Docker(), Podman(), Runc()]
+    minidock = Minidock(options.minidock, REPOSITORY)
+    wanted: list[Peer] = [minidock, Docker(), Podman(), Runc(), Crun(), MinidockOci(minidock)]
     peers, absent = [], {}
     for peer in wanted:
         undo.callback(_remove_cgroups, _missing_cgroups(peer))
