@@ -29,7 +29,7 @@ _FORMAT = Flag(
     help="""Format output using a custom template:
 'json':             Print in JSON format
 'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with \
 templates""",
 )
 

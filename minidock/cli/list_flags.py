@@ -11,7 +11,7 @@ FORMAT = Flag(
 'table TEMPLATE':   Print output in table format using the given Go template
 'json':             Print in JSON format
 'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with \
 templates""",
 )
 NO_TRUNC = Flag("no-trunc", kind="bool", help="Don't truncate output")

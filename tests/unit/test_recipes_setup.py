@@ -262,7 +262,7 @@ class TestClean:
     def test_asks_first_where_there_is_somebody_to_ask(self, checkout: Path) -> None:
         refused = self.clean(checkout, answer="n\n")
         assert refused.returncode == 1
-        assert "2 containers, 1 images in" in refused.stderr
+        assert ": containers 2, images 1\n" in refused.stderr
         assert "    rootfs/debian.tar\n" in refused.stderr
         assert (checkout / "rootfs/debian.tar").exists()
         assert (checkout.parent / "state").exists()
