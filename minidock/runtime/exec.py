@@ -13,12 +13,11 @@ from minidock.isolation.cgroups.common import plan_join
 from minidock.isolation.idmap import BecomeRootInside, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.namespaces import CLONE_FLAGS, BecomeUndumpable, JoinNamespaces
-from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.process import EnterWorkingDirectory, Execute
-from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.seccomp.install import plan_seccomp
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
+from minidock.runtime.attributes import plan_first, plan_limits
 from minidock.runtime.manner import MONITORED
 from minidock.runtime.surrender import plan_stdio, plan_surrender, plan_user
 from minidock.runtime.validate import check_process
@@ -51,13 +50,13 @@ def plan_exec(
         enter=(
             *seccomp.enter,
             *plan_pipes(spec, process, stdio),
-            *plan_oom_score(process),
+            *plan_first(process),
             *plan_join(spec, facts.cgroups),
             BecomeUndumpable(),
             JoinNamespaces(init, flags),
             *((BecomeRootInside(),) if users else ()),
         ),
-        attach=plan_rlimits(process, from_outside=True) if users else (),
+        attach=plan_limits(process, from_outside=True) if users else (),
         isolate=(),
         confine=(
             NewSession(),

@@ -46,16 +46,15 @@ from minidock.isolation.idmap import plan_grant, plan_pipes
 from minidock.isolation.keyring import NewSessionKeyring
 from minidock.isolation.mounts import plan_mounts
 from minidock.isolation.namespaces import Unshare, plan_enter, plan_identity, plan_open
-from minidock.isolation.oom import plan_oom_score
 from minidock.isolation.pivot import plan_become_root
 from minidock.isolation.process import EnterWorkingDirectory, Execute, SetUmask
 from minidock.isolation.restrictions import plan_restrictions
-from minidock.isolation.rlimits import plan_rlimits
 from minidock.isolation.rootfs import plan_rootfs
 from minidock.isolation.seccomp.install import plan_seccomp
 from minidock.isolation.sysctl import plan_sysctl
 from minidock.isolation.terminal import NewSession
 from minidock.linux.flags import CloneFlag
+from minidock.runtime.attributes import plan_first, plan_limits
 from minidock.runtime.await_start import plan_await, plan_hold
 from minidock.runtime.hooks import plan_before_pivot, plan_before_program, plan_meeting
 from minidock.runtime.manner import MONITORED
@@ -101,14 +100,14 @@ def plan_container(
             *seccomp.enter,
             *plan_open(spec),
             *plan_pipes(spec, process, stdio),
-            *plan_oom_score(process),
+            *plan_first(process),
             *cgroup.join,
             *mounts.sources,
             *root_outside,
             *plan_enter(spec, later=cgroup.namespace_later),
         ),
         grant=plan_grant(spec),
-        attach=plan_rlimits(process, from_outside=True) if spec.has_namespace("user") else (),
+        attach=plan_limits(process, from_outside=True) if spec.has_namespace("user") else (),
         isolate=(
             *((Unshare(CloneFlag.CLONE_NEWCGROUP),) if cgroup.namespace_later else ()),
             SetUmask(0),

@@ -7,8 +7,6 @@ states it as invariants 4 to 8.
 from __future__ import annotations
 
 from minidock.isolation.capabilities import plan_capabilities
-from minidock.isolation.lsm import plan_labels
-from minidock.isolation.personality import plan_personality
 from minidock.isolation.process import (
     CloseDescriptors,
     DieWithMonitor,
@@ -16,10 +14,9 @@ from minidock.isolation.process import (
     ResetSignals,
     SetUmask,
 )
-from minidock.isolation.rlimits import plan_rlimits
-from minidock.isolation.scheduling import plan_scheduling
 from minidock.isolation.terminal import ConnectStdio, OpenTerminal, OwnStdio, ReopenNull
 from minidock.isolation.user import BecomeUser, LookUpUser, TakeNumbers
+from minidock.runtime.attributes import plan_kind, plan_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +61,10 @@ def plan_surrender(
     return (
         OwnStdio(),
         SetUmask(process.user.umask),
-        *plan_labels(process, facts),
-        *plan_personality(spec),
-        *plan_scheduling(process),
+        *plan_kind(spec, process, facts),
         ResetSignals(),
         # Those of a container with users of its own were set by main, see rlimits.py.
-        *(() if users else plan_rlimits(process, from_outside=False)),
+        *(() if users else plan_limits(process, from_outside=False)),
         *((ForbidNewPrivileges(),) if process.no_new_privileges else ()),
         bounding,
         *install_filter,
