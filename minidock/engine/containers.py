@@ -107,6 +107,7 @@ class Container(Record):
                 "paused" if paused else "running",
                 pid=pid,
                 started_at=begun,
+                finished_at=str(started.get("LastFinishedAt", ZERO)),
                 start_time=ticks,
                 monitor_pid=int(started.get("MonitorPid", 0)),
                 restarts=int(started.get("RestartCount", 0)),

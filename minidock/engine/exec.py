@@ -77,6 +77,23 @@ def execute(
     Raises `Conflict` where the container does not run.
     """
     state = require_running(container)
+    try:
+        outcome = _order(container, state, options, connection, narrate)
+    except OSError:
+        require_running(container)
+        raise
+    if outcome.kind != "started":
+        require_running(container)  # where it has just ended, that is what there is to say
+    return outcome
+
+
+def _order(
+    container: Container,
+    state: State,
+    options: ExecOptions,
+    connection: MonitorConnection,
+    narrate: Callable[[bytes], None] | None,
+) -> Outcome:
     request = f"{container.run_dir}/exec-{os.urandom(32).hex()}.json"
     process = _process(container, options)
     document = {"init": state.pid, "startTime": state.start_time, "process": process}

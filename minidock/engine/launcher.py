@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.monitor_order import Order
-from minidock.engine.statefile import keep_room, write_json
+from minidock.engine.statefile import keep_room, read_json, write_json
 from minidock.errors import WRONG_REQUEST, InvalidInput, MinidockError, StartFailed
 from minidock.isolation.cgroups.common import cgroup_directories
 from minidock.linux import signals as signal
@@ -181,6 +181,9 @@ class _Start:
         }
         if self._order.restarts:
             document["RestartCount"] = self._order.restarts
+        last_end = (read_json(f"{self._directory}/exited.json") or {}).get("FinishedAt")
+        if last_end:
+            document["LastFinishedAt"] = last_end  # `inspect` tells of it while this one runs
         if "h" in self._order:
             from minidock.engine import health
 
