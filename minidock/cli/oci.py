@@ -18,6 +18,7 @@ See: runc(8), https://github.com/opencontainers/runtime-tools/blob/master/docs/c
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -133,10 +134,14 @@ class Oci:
         return f'time="{moment}" level={level} msg={dumps(clean)}\n'.encode()
 
 
+NOT_ROOT = "root's rights are needed (CAP_SYS_ADMIN), and this root has not got them"
+
+
 def entry() -> NoReturn:
     """What `minidock-oci` calls."""
     from minidock.cli.main import _open_standard_descriptors
 
+    gc.disable()  # nothing here lives long enough to be worth looking at
     _open_standard_descriptors()
     os._exit(main(sys.argv[1:]))
 
@@ -164,7 +169,12 @@ def main(argv: Sequence[str]) -> int:
         return 1
     words = options.positionals
     name = words[0] if words else ""
-    entrant = _early(name, words)
+    try:
+        entrant = _early(name, words)
+    except PermissionError:
+        context = Oci(options, name, None)
+        context.error(f"minidock {name} failed: {NOT_ROOT}")
+        return 1
     context = Oci(options, name, entrant)
     try:
         return _dispatch(options, context, words)

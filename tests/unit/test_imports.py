@@ -23,7 +23,7 @@ FLOORS = (  # from the top; what stands on one floor does not import each other
     ("image", "network", "isolation"),
     ("step",),
     ("linux", "spec"),
-    ("record", "errors", "__init__"),
+    ("record", "errors", "preloaded", "__init__"),
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 
