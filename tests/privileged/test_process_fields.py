@@ -6,6 +6,7 @@ One field of a working bundle is changed; a probe inside prints what the kernel 
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
 import pytest
@@ -390,3 +391,11 @@ def test_a_value_the_kernel_refuses(oci: Any) -> None:
 def test_console_size(oci: Any) -> None:
     """Without a terminal it has no meaning, and is no error."""
     assert probe(oci, "echo fine", process(consoleSize={"height": 30, "width": 90})) == "fine\n"
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv (Debian package util-linux)")
+def test_root_without_roots_rights_is_told_so(oci: Any) -> None:
+    oci.words = ["setpriv", "--bounding-set=-sys_admin", *oci.words]
+    words = refusal(oci, lambda config: None)
+    assert "CAP_SYS_ADMIN" in words
+    assert words.count("\n") == 1
