@@ -144,7 +144,10 @@ def test_a_console(tmp_path: Path) -> None:
         os.chroot(top)
         os.setsid()
         kernel = MeddlingKernel(after, lambda: exchange("/dev/console", "/dev/evil"))
-        done = applied(OpenTerminal(), kernel, Context())
+        ctx = Context()
+        held: list[int] = []
+        ctx.send_terminal = lambda master: held.append(os.dup(master))
+        done = applied(OpenTerminal(), kernel, ctx)
         assert stat.S_ISREG(os.stat("/secret").st_mode), "there is a terminal mounted"
         return done
 
