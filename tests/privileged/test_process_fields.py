@@ -273,10 +273,13 @@ def test_sets_are_what_they_are(oci: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bounding", "effective", "permitted", "inheritable", "ambient"])
-def test_unknown_capabilities_are_named(oci: Any, kind: str) -> None:
-    words = refusal(oci, process(capabilities={kind: ["CAP_PIZZA"]}))
-    assert "'CAP_PIZZA'" in words
-    assert "process.capabilities" in words
+def test_unknown_capabilities_are_warned_of(oci: Any, kind: str) -> None:
+    """config.md: "Any value which cannot be mapped to the relevant kernel interface, or cannot be
+    granted otherwise, MUST be logged as a warning by the runtime." (`minidock run` refuses it.)"""
+    done = oci.run("true", change=process(capabilities={kind: ["CAP_PIZZA"]}))
+    assert done.returncode == 0
+    assert "level=warning" in done.stderr
+    assert "CAP_PIZZA" in done.stderr
 
 
 def test_what_is_effective_must_be_permitted(oci: Any) -> None:
@@ -288,8 +291,10 @@ def test_a_capability_that_this_host_has_not_got(oci: Any) -> None:
     if int(_own_status("CapBnd"), 16) >> 24 & 1:
         pytest.skip("this host has all of them")
     names = ["CAP_SYS_RESOURCE"]
-    words = refusal(oci, process(capabilities={"bounding": names}))
-    assert "process.capabilities.bounding: CAP_SYS_RESOURCE" in words
+    done = oci.run("grep", "CapBnd", "/proc/self/status", change=process(
+        capabilities={"bounding": [*names, "CAP_CHOWN"]}))  # fmt: skip
+    assert done.stdout.split() == ["CapBnd:", "0000000000000001"]
+    assert "CAP_SYS_RESOURCE" in done.stderr
 
 
 # ── labels ──
