@@ -10,6 +10,8 @@ from minidock.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minidock.cli.app import App
     from minidock.cli.parse import Parsed
     from minidock.registry.credentials import Credentials
@@ -144,7 +146,8 @@ def fetch(
     from minidock.registry.pull import pull as pull_image
     from minidock.registry.settings import read_settings
 
-    found = find(reference, platform, _known(reference), read_settings())
+    tell = None if quiet else _teller(app)
+    found = find(reference, platform, _known(reference), read_settings(), tell)
     out = app.stderr if aside else app.stdout
     say = app.err if aside else app.out
     if not quiet:
@@ -155,6 +158,10 @@ def fetch(
     if not quiet:
         state = "Downloaded newer image" if pulled.changed else "Image is up to date"
         say(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")
+
+
+def _teller(app: App) -> Callable[[str], object]:
+    return lambda line: app.err(f"{line}\n")
 
 
 def _known(reference: Reference) -> Credentials | None:
@@ -253,7 +260,8 @@ def login(args: Parsed, app: App) -> int:
     server, file = _server(args), CredentialFile()
     credentials = _credentials(args, app, file.find(server.domain))
     try:
-        Registry(endpoint_of(server.domain, read_settings()), credentials).log_in()
+        endpoint = endpoint_of(server.domain, read_settings())
+        Registry(endpoint, credentials, _teller(app)).log_in()
     except MinidockError as error:
         error.message = f"login attempt to {server.shown} failed: {error.message}"
         raise

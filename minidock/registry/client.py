@@ -17,7 +17,13 @@ See: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import urllib3
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    SSLError,
+    TimeoutError,
+)
 
 from minidock.errors import BadData, MinidockError
 from minidock.registry.auth import Tokens, Unauthorized, parse_challenge
@@ -29,8 +35,8 @@ from minidock.spec.lean_json import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Self
 
     from minidock.registry.credentials import Credentials
     from minidock.registry.settings import Endpoint
@@ -38,8 +44,9 @@ if TYPE_CHECKING:
     Response = urllib3.BaseHTTPResponse
 
 ACCEPT = ", ".join((INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
-TRIES = 5
-_TIMEOUT = urllib3.Timeout(connect=15.0, read=60.0)
+TRIES = 4
+_CONNECT = 15.0  # seconds at most, of which `timeout` in the settings may make fewer
+_MOST_PAUSE = 60  # seconds, whatever Retry-After says
 _BUSY = (429, 500, 502, 503, 504)
 _MAX_TAGS = 100_000
 
@@ -55,26 +62,40 @@ class Refused(MinidockError):
 
 
 class Registry:
-    """One endpoint. May be used by several threads at once."""
+    """One endpoint. May be used by several threads at once. `tell` hears, in a line, why
+    something is tried again."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials | None = None,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         self.endpoint = endpoint
-        retries = urllib3.Retry(
-            total=TRIES,
+        self.tell = tell
+        retries = _Patience(
+            total=None,
             connect=2,
+            read=TRIES - 1,
+            status=TRIES,
             redirect=5,
+            other=0,  # a certificate is no better the next time
             status_forcelist=_BUSY,
             allowed_methods=None,
             backoff_factor=0.3,
             backoff_max=20,
-            respect_retry_after_header=True,
             raise_on_status=False,
         )
+        retries.tell = self._again
         self._pool = _new_pool(endpoint, retries)
         self._base = ""
         self._tokens = Tokens(
             credentials, secure=not endpoint.insecure, local=is_local(endpoint.host)
         )
+
+    def _again(self, reason: str) -> None:
+        if self.tell:
+            self.tell(f"{self.endpoint.host}: {reason}; trying again")
 
     # ── one request ──────────────────────────────────────────────────────────────────────────
 
@@ -239,8 +260,40 @@ class Registry:
         return location if "://" in location else self._find() + location
 
 
+class _Patience(urllib3.Retry):
+    """When to try again; says so, and lets no registry make it wait for a day."""
+
+    tell: Callable[[str], object] = print
+
+    def new(self, **changes: Any) -> Self:
+        copy = super().new(**changes)
+        copy.tell = self.tell
+        return copy
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Response | None = None,
+        error: Exception | None = None,
+        *rest: Any,
+        **named: Any,
+    ) -> Self:
+        following = super().increment(method, url, response, error, *rest, **named)
+        if error:
+            self.tell(why(error))
+        elif response and response.status in _BUSY:
+            self.tell(f"{response.status} {response.reason or ''}".strip())
+        return following
+
+    def get_retry_after(self, response: Response) -> float | None:
+        seconds = super().get_retry_after(response)
+        return min(seconds, _MOST_PAUSE) if seconds else seconds
+
+
 def _new_pool(endpoint: Endpoint, retries: urllib3.Retry) -> urllib3.PoolManager:
-    options: dict[str, Any] = {"timeout": _TIMEOUT, "retries": retries, "maxsize": 8}
+    limits = urllib3.Timeout(connect=min(_CONNECT, endpoint.timeout), read=endpoint.timeout)
+    options: dict[str, Any] = {"timeout": limits, "retries": retries, "maxsize": 8}
     if endpoint.insecure:
         urllib3.disable_warnings()  # it was asked for, by name
         options["cert_reqs"] = "CERT_NONE"
@@ -318,6 +371,8 @@ def why(error: Exception) -> str:
     if isinstance(error, NewConnectionError) and isinstance(error.__cause__, OSError):
         cause = error.__cause__
         return f"connect: {(cause.strerror or str(cause)).lower()}"
+    if isinstance(error, TimeoutError):
+        return "no answer"
     if isinstance(error, SSLError):
         inner = error.args[0] if error.args else error
         return f"tls: {getattr(inner, 'verify_message', '') or inner}"

@@ -36,7 +36,7 @@ from minidock.spec.image import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Protocol
 
     from minidock.image.compression import Source
@@ -117,16 +117,17 @@ def find(
     platform: Platform,
     credentials: Credentials | None,
     settings: Mapping[str, Mapping[str, Any]],
+    tell: Callable[[str], object] | None = None,
 ) -> Found:
-    """Ask the mirrors, then the registry. Raises `NotFound`, `MinidockError`."""
+    """Ask the mirrors, then the registry; `tell` hears of what takes long. Raises `NotFound`,
+    `MinidockError`."""
     for mirror in mirrors_of(reference.domain, settings):
         try:
-            return _find(Registry(mirror), reference, platform)
+            return _find(Registry(mirror, None, tell), reference, platform)
         except MinidockError:
             continue  # a mirror that has not got it, or is down, is no reason to fail
-    return _find(
-        Registry(endpoint_of(reference.domain, settings), credentials), reference, platform
-    )
+    endpoint = endpoint_of(reference.domain, settings)
+    return _find(Registry(endpoint, credentials, tell), reference, platform)
 
 
 def _find(registry: Registry, reference: Reference, platform: Platform) -> Found:
@@ -148,6 +149,7 @@ def _find(registry: Registry, reference: Reference, platform: Platform) -> Found
         )
     if media_type not in MANIFESTS:
         raise BadData(f"the registry calls the manifest of {reference.familiar} {media_type!r}")
+    registry.tell = None  # from here on every layer speaks for itself
     return Found(registry, reference.path, digest, data, descriptor)
 
 

@@ -11,6 +11,7 @@ else is said in one file, /etc/minidock/registries.toml (or $MINIDOCK_REGISTRIES
 
     [registry."build.lan:5000"]
     insecure = true                             # plain HTTP, or a certificate that nobody signed
+    timeout = 120                               # seconds that it may say nothing; otherwise 30
 
 A registry on this machine (localhost, 127.0.0.0/8, ::1) counts as insecure without being listed:
 nobody sits in between.
@@ -34,18 +35,21 @@ if TYPE_CHECKING:
 SETTINGS = "/etc/minidock/registries.toml"
 VARIABLE = "MINIDOCK_REGISTRIES"
 _HUB = "registry-1.docker.io"
-_KNOWN = {"mirrors", "insecure", "ca"}
+_KNOWN = {"mirrors", "insecure", "ca", "timeout"}
+_TIMEOUT = 30.0  # four tries: whoever waits for a silent registry hears so after two minutes
 
 
 class Endpoint(Record):
     """One place to ask. `host` with its port; `insecure` allows plain HTTP and any certificate;
-    `ca` is the file of the authority to trust instead of the system's, or empty."""
+    `ca` is the file of the authority to trust instead of the system's, or empty; `timeout` is in
+    seconds."""
 
     host: str
     insecure: bool = False
     ca: str = ""
     mirror: bool = False
     plain: bool = False  # HTTP is meant, nothing else is tried
+    timeout: float = _TIMEOUT
 
 
 def read_settings() -> Mapping[str, Mapping[str, Any]]:
@@ -84,6 +88,10 @@ def _checked(path: str, document: dict[str, Any]) -> Mapping[str, Mapping[str, A
             raise InvalidInput(f"{where}: insecure is not true or false")
         if not isinstance(section.get("ca", ""), str):
             raise InvalidInput(f"{where}: ca is not a path")
+        if section.get("ca") and not os.path.isfile(section["ca"]):
+            raise InvalidInput(f"{where}: there is no file {section['ca']!r} (ca)")
+        if not _is_time(section.get("timeout", _TIMEOUT)):
+            raise InvalidInput(f"{where}: timeout is not a number of seconds above 0")
     return sections
 
 
@@ -95,11 +103,20 @@ def _is_mirror(value: object) -> bool:
     return scheme in ("http", "https") and bool(separator and host) and "/" not in host
 
 
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value <= 3600  # type: ignore[operator]  # just asked
+
+
 def endpoint_of(domain: str, settings: Mapping[str, Mapping[str, Any]]) -> Endpoint:
     """The registry itself."""
     section = settings.get(domain, {})
     host = _HUB if domain == DOCKER_IO else domain
-    return Endpoint(host, section.get("insecure", False) or is_local(host), section.get("ca", ""))
+    return Endpoint(
+        host,
+        section.get("insecure", False) or is_local(host),
+        section.get("ca", ""),
+        timeout=float(section.get("timeout", _TIMEOUT)),
+    )
 
 
 def mirrors_of(domain: str, settings: Mapping[str, Mapping[str, Any]]) -> tuple[Endpoint, ...]:

@@ -1,10 +1,11 @@
-"""A Docker engine for tests that compare: its own, so that nothing of this machine's is touched."""
+"""A Docker engine and a registry for tests: their own, so nothing of this machine's is touched."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -78,3 +79,59 @@ def _engine(*flags: str) -> Iterator[Run]:
             if mount.split()[4].startswith(home + "/"):
                 subprocess.run(["umount", "-l", mount.split()[4]], check=False)
         shutil.rmtree(home, ignore_errors=True)
+
+
+class Served:
+    """A running registry. `address` is what stands before the repository in a name; `host` is how
+    this machine calls itself in it: 127.0.0.1 is trusted without TLS, 0.0.0.0 leads there too and
+    is not. `extra` is added to its configuration, in the section `http` first."""
+
+    def __init__(self, home: Path, extra: str = "", host: str = "127.0.0.1") -> None:
+        if not shutil.which("docker-registry"):
+            pytest.skip("needs Debian's docker-registry")
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            self.address = f"{host}:{probe.getsockname()[1]}"
+        self.data = home / "data"
+        config = home / "config.yml"
+        config.write_text(
+            "version: 0.1\nlog: {level: error}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.data}}}, delete: {{enabled: true}}}}\n"
+            f"http:\n  addr: {self.address}\n{extra}"
+        )
+        with open(home / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)], stdout=log, stderr=log
+            )
+        host, _, port = self.address.partition(":")
+        limit = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > limit:
+                    words = (home / "log").read_text(errors="replace")[-300:]
+                    pytest.fail(f"docker-registry does not start: {words}")
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(20)
+
+
+StartRegistry = Callable[..., Served]
+
+
+@pytest.fixture(scope="session")
+def start_registry() -> Iterator[StartRegistry]:
+    """`start_registry(tmp_path, extra, host)`: Debian's docker-registry; stopped at the end."""
+    running: list[Served] = []
+
+    def start(home: Path, extra: str = "", host: str = "127.0.0.1") -> Served:
+        running.append(Served(home, extra, host))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.stop()

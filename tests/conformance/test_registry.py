@@ -1,4 +1,4 @@
-"""pull, push, login against Debian's docker-registry, with and without a password and TLS."""
+"""pull and push against Debian's docker-registry."""
 
 from __future__ import annotations
 
@@ -14,55 +14,14 @@ from pathlib import Path
 
 import pytest
 
-PASSWORD = "correct horse"
-
-
-class Served:
-    """A running registry. `address` is what stands before the repository in a name."""
-
-    def __init__(self, home: Path, extra: str = "") -> None:
-        if not shutil.which("docker-registry"):
-            pytest.skip("needs Debian's docker-registry")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self.data = home / "data"
-        config = home / "config.yml"
-        config.write_text(
-            "version: 0.1\nlog: {level: error}\n"
-            f"storage: {{filesystem: {{rootdirectory: {self.data}}}, delete: {{enabled: true}}}}\n"
-            f"http:\n  addr: {self.address}\n{extra}"
-        )
-        with open(home / "log", "wb") as log:
-            self._process = subprocess.Popen(
-                ["docker-registry", "serve", str(config)], stdout=log, stderr=log
-            )
-        host, _, port = self.address.partition(":")
-        limit = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection((host, int(port)), 1).close()
-                return
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > limit:
-                    words = (home / "log").read_text(errors="replace")[-300:]
-                    pytest.fail(f"docker-registry does not start: {words}")
-                time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
-
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("registry"))
-    yield served
-    served.stop()
+def registry(start_registry, tmp_path_factory: pytest.TempPathFactory):
+    return start_registry(tmp_path_factory.mktemp("registry"))
 
 
 @pytest.fixture
-def shop(minidock, registry: Served) -> Iterator[str]:
+def shop(minidock, registry) -> Iterator[str]:
     """An image of two layers, pushed; its name in the registry. Gone from the store again."""
     name = f"{registry.address}/shop/{os.urandom(4).hex()}"
     minidock.ok("run", "--name", "maker", "busybox", "sh", "-c", "echo goods > /goods")
@@ -161,7 +120,7 @@ def test_run_pulls_what_is_missing(minidock, shop: str) -> None:
     assert "does not provide the specified platform (linux/s390x)" in other.stderr
 
 
-def test_what_is_not_there(minidock, registry: Served) -> None:
+def test_what_is_not_there(minidock, registry) -> None:
     done = minidock("pull", f"{registry.address}/nosuch:tag")
     assert done.returncode == 1
     assert done.stderr == (
@@ -186,7 +145,7 @@ def test_nobody_answers(minidock) -> None:
     assert done.stderr.endswith("connection refused\n")
 
 
-def test_an_interrupted_pull_goes_on_where_it_was(minidock, registry: Served) -> None:
+def test_an_interrupted_pull_goes_on_where_it_was(minidock, registry) -> None:
     """Kill it in the middle of a large layer; what came is kept and not asked for again."""
     name = f"{registry.address}/large/{os.urandom(4).hex()}"
     size = 300 << 20
@@ -224,49 +183,3 @@ def _bytes_received() -> int:
         if name.strip() == "lo":
             return int(rest.split()[0])
     raise AssertionError("no loopback device")
-
-
-# ── who we are ──
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Served]:
-    """A registry that wants a password."""
-    if not shutil.which("htpasswd"):
-        pytest.skip("needs htpasswd (apache2-utils)")
-    users = tmp_path / "htpasswd"
-    subprocess.run(
-        ["htpasswd", "-Bbc", str(users), "clerk", PASSWORD], check=True, capture_output=True
-    )
-    extra = f"auth: {{htpasswd: {{realm: shop, path: {users}}}}}\n"
-    served = Served(tmp_path, extra)
-    yield served
-    served.stop()
-
-
-def test_login_push_logout(minidock, guarded: Served, tmp_path: Path, monkeypatch) -> None:
-    config = tmp_path / "docker"
-    monkeypatch.setitem(minidock.env, "DOCKER_CONFIG", str(config))
-    name = f"{guarded.address}/busybox"
-    minidock.ok("tag", "busybox", name)
-    try:
-        refused = minidock("push", name)
-        assert refused.returncode == 1
-        assert f"push access denied for {name}" in refused.stderr
-        wrong = minidock("login", "-u", "clerk", "--password-stdin", guarded.address, stdin=b"no")
-        assert wrong.returncode == 1
-        assert "unauthorized" in wrong.stderr
-        assert not config.exists()
-        login = minidock(
-            "login", "-u", "clerk", "--password-stdin", guarded.address, stdin=PASSWORD.encode()
-        )
-        assert (login.returncode, login.stdout) == (0, "Login Succeeded\n"), login.stderr
-        assert (config / "config.json").stat().st_mode & 0o777 == 0o600
-        minidock.ok("push", name)
-        minidock.ok("pull", name)
-        assert minidock.ok("logout", guarded.address) == (
-            f"Removing login credentials for {guarded.address}\n"
-        )
-        assert minidock("pull", name).returncode == 1
-    finally:
-        minidock("rmi", name)
