@@ -38,10 +38,16 @@ def _need(*programs: str) -> None:
             pytest.skip(f"needs {program}")
 
 
-def _runner(argv: list[str], env: dict[str, str]) -> Run:
+def _runner(argv: list[str], env: dict[str, str], home: str = "/") -> Run:
     def run(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*argv, *args], input=stdin, capture_output=True, env=env, timeout=60, check=False
+            [*argv, *args],
+            input=stdin,
+            capture_output=True,
+            env=env,
+            cwd=home,  # conmon leaves a file named "oom" where it is
+            timeout=60,
+            check=False,
         )
         out, err = (s.decode("utf-8", "replace") for s in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
@@ -71,7 +77,7 @@ def podman(runtime: str, root_tarball: bytes) -> Iterator[Run]:
     env = {**os.environ, "CONTAINERS_CONF": f"{home}/containers.conf"}
     argv = ["podman", "--root", f"{home}/root", "--runroot", f"{home}/run"]
     argv += ["--tmpdir", f"{home}/tmp", "--runtime", runtime, "--storage-driver", "overlay"]
-    run = _runner(argv, env)
+    run = _runner(argv, env, home)
     try:
         done = run("import", "-", "busybox", stdin=root_tarball)
         if done.returncode:
