@@ -129,6 +129,20 @@ class ChangeRoot(Step):
         kernel.close(ctx.root)
 
 
+class HoldRootOf(Step):
+    """For one more process of a container without a mount namespace of its own: the root that its
+    init has changed to is init's alone, no namespace leads there."""
+
+    init: int
+    see: ClassVar[tuple[str, ...]] = ("proc_pid_root(5)", "chroot(2)")
+
+    def describe(self) -> str:
+        return f"hold the root directory of process {self.init} open, to change to it"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        ctx.root = kernel.open(f"/proc/{self.init}/root", os.O_PATH | os.O_DIRECTORY)
+
+
 def plan_become_root(spec: Spec, *, pivot: bool = True) -> list[Step]:
     """The last step of building: the container's root becomes "/".
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from minidock.linux.host import HostFacts
     from minidock.runtime.manner import Manner
     from minidock.spec.runtime import Process, Spec
+    from minidock.step import Step
 
 
 def plan_exec(
@@ -44,6 +45,12 @@ def plan_exec(
     for namespace in spec.namespaces:
         flags |= CLONE_FLAGS[namespace.kind]
     users = spec.has_namespace("user")
+    hold_root: tuple[Step, ...] = ()
+    change_root: tuple[Step, ...] = ()
+    if not spec.makes_namespace("mount"):
+        from minidock.isolation.pivot import ChangeRoot, HoldRootOf  # seldom wanted
+
+        hold_root, change_root = (HoldRootOf(init),), (ChangeRoot(),)
     seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "running")
     return ContainerPlan(
         prepare=(),
@@ -52,12 +59,13 @@ def plan_exec(
             *plan_pipes(spec, process, stdio),
             *plan_first(process),
             *plan_join(spec, facts.cgroups),
+            *hold_root,
             BecomeUndumpable(),
             JoinNamespaces(init, flags),
             *((BecomeRootInside(),) if users else ()),
         ),
         attach=plan_limits(process, from_outside=True) if users else (),
-        isolate=(),
+        isolate=change_root,
         confine=(
             NewSession(),
             *plan_stdio(process, stdio, console=False),

@@ -469,3 +469,24 @@ def test_exec_is_in_every_namespace_of_the_container(oci: Any) -> None:
     found = oci.ok("exec", "--user", "0", "all", "sh", "-c", script).split()
     assert found == [number(kind, pid) for kind in kinds]
     assert oci.ok("exec", "--user", "5:6", "all", "sh", "-c", "id -u; id -g").split() == ["5", "6"]
+
+
+@pytest.mark.parametrize("cwd", ["/", "/var"])
+def test_exec_without_a_mount_namespace_is_not_on_the_host(oci: Any, cwd: str) -> None:
+    """init has changed its root. That is in no namespace: who only enters those stands in the
+    host's root."""
+
+    def change(config: Config) -> None:
+        without("mount")(config)
+        config["mounts"] = []
+        config["linux"]["maskedPaths"] = config["linux"]["readonlyPaths"] = []
+        config["root"]["readonly"] = False
+
+    bundle = oci.bundle("sleep", "100", change=change)
+    oci.ok("run", "--detach", "--bundle", bundle, "chrooted")
+    seen_by_init = sorted(os.listdir(f"/proc/{_init_of(oci, 'chrooted')}/root"))
+    assert seen_by_init == sorted(os.listdir(oci.rootfs))
+    out = oci.ok("exec", "--cwd", cwd, "chrooted", "sh", "-c", "pwd; ls -a / ..")
+    assert out.splitlines()[0] == cwd
+    listed = out.partition("/:\n")[2].split("\n\n")[0].split()
+    assert sorted(set(listed) - {".", ".."}) == seen_by_init
