@@ -290,7 +290,7 @@ def test_the_namespace_joined_is_that_of_this_start(minidock) -> None:
 
 @pytest.mark.parametrize("way", ["ends", "is removed", "is stopped"])
 def test_in_the_hosts_pid_namespace_nothing_stays_behind(minidock, way: str) -> None:
-    script = "sleep 4711 & echo $!; " + ("sleep 0.2" if way == "ends" else "sleep 1000")
+    script = "sleep 4711 & echo $!; until [ -e /end ]; do sleep 0.1; done"
     container = background(minidock, "--pid", "host", script=script)
     pid = 0
     for _ in range(100):
@@ -301,6 +301,7 @@ def test_in_the_hosts_pid_namespace_nothing_stays_behind(minidock, way: str) -> 
         time.sleep(0.02)
     assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x004711\x00"
     if way == "ends":
+        minidock.ok("exec", container, "touch", "/end")
         minidock.ok("wait", container)
     elif way == "is removed":
         minidock.ok("rm", "-f", container)
