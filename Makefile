@@ -13,6 +13,7 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 PREFIX ?= /usr/local
 TESTS ?= $(wildcard tests/unit tests/privileged tests/conformance)
+VM_TESTS ?= $(addprefix tests/privileged/test_,cgroups.py limits.py cgroup_of_container.py)
 export CMD YES
 
 # What the checkers remember lies in the environment: a read-only checkout can be checked too.
@@ -51,6 +52,11 @@ test: venv rootfs/busybox.tar rootfs/debian.tar ## all tests; TESTS='tests/unit 
 	# As root, so caches lie elsewhere: they would belong to root in a checkout that may not.
 	.ci/root sh -c 'cache=$$(mktemp -d) && trap "rm -rf $$cache" EXIT && \
 		PYTHONPYCACHEPREFIX=$$cache $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)'
+
+.PHONY: test-vm
+test-vm: venv ## a machine with cgroup v2, booted for it (qemu; KVM not needed); VM_TESTS='…'
+	@.ci/need "tests make a container of it" /bin/busybox:busybox-static
+	.ci/test-vm "$(VENV)" $(VM_TESTS)
 
 .PHONY: check
 check: venv ## what needs no root and takes seconds: ruff, mypy --strict, tests/unit
