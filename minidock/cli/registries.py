@@ -257,19 +257,37 @@ def login(args: Parsed, app: App) -> int:
     from minidock.registry.credentials import CredentialFile
     from minidock.registry.settings import endpoint_of, read_settings
 
+    if args.on("password-stdin"):
+        if args.given("password"):
+            raise ClientError(
+                "conflicting options: cannot specify both --password and --password-stdin"
+            )
+        if not args.text("username"):
+            raise ClientError("the --password-stdin option requires --username to be set")
     server, file = _server(args), CredentialFile()
-    credentials = _credentials(args, app, file.find(server.domain))
-    try:
-        endpoint = endpoint_of(server.domain, read_settings())
-        Registry(endpoint, credentials, _teller(app)).log_in()
-    except MinidockError as error:
-        error.message = f"login attempt to {server.shown} failed: {error.message}"
-        raise
+    endpoint = endpoint_of(server.domain, read_settings())
+    known = file.find(server.domain)
+    if known and not args.given("username") and not args.given("password"):
+        user = f" [Username: {known.username}]" if known.username else ""
+        app.err(
+            f"Authenticating with existing credentials...{user}\n\n"
+            " Info -> To login with a different account, run 'minidock logout' followed by "
+            "'minidock login'\n\n\n"
+        )
+        try:
+            Registry(endpoint, known, _teller(app)).log_in()
+            app.out("Login Succeeded\n")
+            return 0
+        except MinidockError as error:
+            app.err(f"Login did not succeed, error: {error.message}\n")
+    credentials = _credentials(args, app, known)
+    Registry(endpoint, credentials, _teller(app)).log_in()
     helper = file.store(server.domain, credentials)
-    if not helper:
+    if not helper and credentials != known:
         app.err(
             f"\nWARNING! Your credentials are stored unencrypted in '{file.path}'.\n"
-            "Configure a credential helper to remove this warning.\n\n"
+            "Configure a credential helper to remove this warning. See\n"
+            "https://docs.docker.com/go/credential-store/\n\n"
         )
     app.out("Login Succeeded\n")
     return 0
@@ -281,17 +299,10 @@ def _credentials(args: Parsed, app: App, known: Credentials | None) -> Credentia
 
     username, password = args.text("username"), args.text("password")
     if args.on("password-stdin"):
-        if args.given("password"):
-            raise ClientError("--password and --password-stdin are mutually exclusive")
-        if not username:
-            raise ClientError("Must provide --username with --password-stdin")
         with open(app.stdin, "rb", closefd=False) as file:
             password = file.read(1 << 16).decode("utf-8", "surrogateescape").rstrip("\r\n")
     elif password:
         app.err("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n")
-    if not args.given("username") and not args.given("password") and known:
-        app.out("Authenticating with existing credentials...\n")
-        return known
     if username and password:
         return Credentials(username, password)
     if not os.isatty(app.stdin):
@@ -299,12 +310,21 @@ def _credentials(args: Parsed, app: App, known: Credentials | None) -> Credentia
     import getpass
 
     if not username:
-        app.out("Username: ")
-        with open(app.stdin, encoding="utf-8", closefd=False) as terminal:
-            username = terminal.readline().strip()
-    password = password or getpass.getpass("Password: ")
-    if not username or not password:
-        raise ClientError("username and password are required")
+        before = known.username if known else ""
+        app.out(f"Username ({before}): " if before else "Username: ")
+        with open(app.stdin, encoding="utf-8", errors="replace", closefd=False) as terminal:
+            username = terminal.readline().strip() or before
+    if not username:
+        raise ClientError("Error: Non-null Username Required")
+    try:
+        password = password or getpass.getpass("Password: ")
+    except EOFError:
+        password = ""
+    except KeyboardInterrupt:
+        app.out("\n")  # the echo is on again; the shell's prompt belongs on a line of its own
+        raise
+    if not password:
+        raise ClientError("Error: Password Required")
     return Credentials(username, password)
 
 
@@ -313,8 +333,6 @@ def logout(args: Parsed, app: App) -> int:
     from minidock.registry.credentials import CredentialFile
 
     server = _server(args)
-    if CredentialFile().erase(server.domain):
-        app.out(f"Removing login credentials for {server.shown}\n")
-    else:
-        app.out(f"Not logged in to {server.shown}\n")
+    app.out(f"Removing login credentials for {server.shown}\n")
+    CredentialFile().erase(server.domain)
     return 0

@@ -197,8 +197,12 @@ class Registry:
             self.request("GET", "/v2/").drain_conn()
         except Refused as error:
             if error.status == 401:
-                raise Unauthorized("unauthorized: authentication required") from None
+                raise Unauthorized(
+                    f"login attempt to {self._base}/v2/ failed with status: 401 Unauthorized"
+                ) from None
             raise
+        except Unauthorized as error:
+            raise Unauthorized(f'Get "{self._base}/v2/": {error.message}') from None
 
     def manifest(self, name: str, which: str) -> tuple[bytes, str, Digest]:
         """A manifest or index: its bytes, media type, and digest, which is verified where `which`

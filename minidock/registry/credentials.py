@@ -112,7 +112,7 @@ class CredentialFile:
         return ""
 
     def erase(self, domain: str) -> bool:
-        """Forget; False if nothing was known."""
+        """Forget; False if nothing was known. Raises as `store` does."""
         document = self._read()
         helper = self._helper(document, domain)
         auths = document.get("auths") or {}
@@ -136,16 +136,20 @@ class CredentialFile:
         return found
 
     def _write(self, document: dict[str, Any]) -> None:
+        import json
+
         directory = os.path.dirname(self.path)
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        temporary = f"{self.path}.{os.getpid()}"
+        # Who keeps it elsewhere has a link here, and wants to go on having one.
+        target = os.path.realpath(self.path)
+        temporary = f"{target}.{os.getpid()}"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with open(fd, "w", encoding="utf-8") as file:
-                file.write(dumps(document) + "\n")
+                file.write(json.dumps(document, indent="\t"))  # as Docker writes it
                 file.flush()
                 os.fsync(fd)
-            os.rename(temporary, self.path)
+            os.rename(temporary, target)
         except BaseException:
             os.unlink(temporary)
             raise

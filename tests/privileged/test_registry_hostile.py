@@ -103,7 +103,7 @@ class Registry:
                 else:
                     say(self, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"no"}]}', status=404)
 
-            do_HEAD = do_GET  # noqa: N815  # and for this one
+            do_HEAD = do_POST = do_GET  # noqa: N815  # and for these
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -425,6 +425,28 @@ def test_credentials_go_to_the_token_server_only(
     minidock.ok("pull", "-q", name)
     with_password = [path for _, path, given, _ in registry.seen if given == f"Basic {auth}"]
     assert [path.partition("?")[0] for path in with_password] == ["/token"]
+
+
+def test_an_identity_token_stands_for_a_password(
+    minidock, registry: Registry, name: str, tmp_path, monkeypatch
+) -> None:
+    entry = {"auth": "", "identitytoken": "long-lived"}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.address: entry}}))
+    monkeypatch.setitem(minidock.env, "DOCKER_CONFIG", str(tmp_path))
+    _asks_for_token(registry, f"http://{registry.address}/token")
+    posted = []
+
+    def give(handler: Handler) -> None:
+        posted.append(handler.rfile.read(int(handler.headers["Content-Length"])).decode())
+        say(handler, b'{"access_token":"secret"}')
+
+    registry.answers["/token"] = give
+    minidock.ok("pull", "-q", name)
+    assert posted[0] == (
+        "service=shop&scope=repository%3Ax%3Apull&grant_type=refresh_token"
+        "&refresh_token=long-lived&client_id=minidock"
+    )
+    assert {given for _, _, given, _ in registry.seen} == {"", "Bearer secret"}
 
 
 def test_a_wrong_password(minidock, registry: Registry, name: str) -> None:
