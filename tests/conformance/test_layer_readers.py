@@ -7,11 +7,14 @@ import os
 import shutil
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from minidock.image.pack import write_layer
+from minidock.image.store import ImageStore
 from minidock.image.tar_sparse import HOLE
+from minidock.spec.reference import parse_reference
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="device nodes and owners need root"),
@@ -94,3 +97,46 @@ def test_umoci(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch, form
     assert os.path.samefile(
         f"{bundle}/rootfs/linked", f"{bundle}/rootfs/{'d' * 200}/{'e' * 200}/long"
     )
+
+
+def test_umoci_sees_what_a_container_sees(tmp_path: Path) -> None:
+    """Two layers of ours, the second with files gone and a directory replaced: stacked by overlayfs
+    from our unpacked layers, and unpacked by umoci from our blobs."""
+    base, upper, below = tmp_path / "base", tmp_path / "upper", tmp_path / "below.tar"
+    make(str(base))
+    for name in ("old/kept", "old/gone", "replaced/one", "replaced/two"):
+        (base / name).parent.mkdir(exist_ok=True)
+        (base / name).write_text(name)
+    with below.open("wb") as file:
+        write_layer(str(base), file.write)
+    store = ImageStore(str(tmp_path / "root"))
+    with below.open("rb") as file:
+        parent = store.import_tarball(file, None)
+    make(str(upper))
+    for name in ("old", "replaced"):
+        (upper / name).mkdir()
+    os.mknod(upper / "old/gone", stat.S_IFCHR, 0)  # overlayfs's whiteout
+    os.setxattr(upper / "replaced", "trusted.overlay.opaque", b"y")
+    (upper / "replaced/three").write_text("three")
+    os.chmod(upper / "replaced", 0o1750)
+    image = store.add_layer(parent, str(upper), config={}, reference=parse_reference("a"))
+    merged, bundle = tmp_path / "merged", tmp_path / "bundle"
+    merged.mkdir()
+    lower = ":".join(store.lowerdirs(image))
+    subprocess.run(
+        ["mount", "-t", "overlay", "-o", f"ro,lowerdir={lower}", "overlay", str(merged)], check=True
+    )
+    try:
+        wanted = seen(str(merged))
+    finally:
+        subprocess.run(["umount", str(merged)], check=True)
+    subprocess.run(
+        ["umoci", "unpack", "--image", f"{tmp_path}/root/images:a:latest", str(bundle)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    found = seen(f"{bundle}/rootfs")
+    assert found.keys() == wanted.keys()
+    assert {"old/kept", "replaced/three"} <= found.keys()
+    assert not {"old/gone", "replaced/one", "replaced/two"} & found.keys()
+    for name, entry in wanted.items():
+        assert found[name] == entry, name

@@ -124,6 +124,25 @@ def test_what_skopeo_copied_in_can_be_used(
     assert (Path(store.lowerdirs(copy)[1]) / "etc/motd").read_text() == "hello\n"
 
 
+@pytest.mark.parametrize("compress", [(), ("--dest-compress-format", "zstd")])
+def test_what_skopeo_copied_in_can_be_run(minidock, tmp_path: Path, compress) -> None:
+    """Out of one store and into another that runs containers, packed on the way."""
+    other = tmp_path / "images"
+    minidock.ok("run", "--name", "maker", "busybox", "sh", "-c", "echo from afar > /hello")
+    minidock.ok("commit", "-c", "CMD cat /hello", "maker", "origin")
+    ours = f"oci:{minidock.root}/images"
+    flags = ("--dest-compress", *compress)
+    run("skopeo", "copy", *flags, f"{ours}:origin:latest", f"oci:{other}:travelled:1")
+    minidock.ok("rm", "maker")
+    minidock.ok("rmi", "origin")
+    run("skopeo", "copy", f"oci:{other}:travelled:1", f"{ours}:travelled:1")
+    try:
+        assert minidock.ok("run", "--rm", "travelled:1") == "from afar\n"
+        assert minidock("system", "check").returncode == 0
+    finally:
+        minidock("rmi", "-f", "travelled:1")
+
+
 def test_what_umoci_made_can_be_used(images: tuple[Path, StoredImage], tmp_path: Path) -> None:
     directory, image = images
     name = f"{directory}:{NAMES[0]}"
