@@ -20,7 +20,7 @@ import errno
 import os
 import time
 
-from minidock.errors import Conflict, MinidockError, NotFound, StartFailed
+from minidock.errors import BadJSON, Conflict, MinidockError, NotFound, StartFailed
 from minidock.isolation.cgroups import common as cgroups
 from minidock.linux import signals as signal
 from minidock.linux.flags import Capability
@@ -74,6 +74,7 @@ class Creation:
         self._wait = wait
         self._config = read_config(f"{request.bundle}/config.json")
         self._spec = read_spec(self._config, request.bundle, request.container_id)
+        self._spec = _placed(self._spec, request)
         self._home = StateDirectory(request.root, request.container_id)
 
     @property
@@ -129,6 +130,22 @@ class Creation:
         if not self._wait and spec.hooks.poststart:
             run_hooks("poststart", spec, state, pid, self._warn)
         return pid
+
+
+def _placed(spec: Spec, request: Request) -> Spec:
+    """`--systemd-cgroup` decides how the cgroup's path is meant. Raises `BadJSON`."""
+    path = spec.cgroups_path
+    if request.systemd_cgroup:
+        from minidock.isolation.cgroups.systemd import unit_path
+
+        given = "" if path == request.container_id else path  # read_spec's own
+        return spec.but(cgroups_path=unit_path(given, request.container_id))
+    if ":" in path:
+        raise BadJSON(
+            f"config.json: linux.cgroupsPath: {path!r} is systemd's form, which is for"
+            " --systemd-cgroup"
+        )
+    return spec
 
 
 def _granted(spec: Spec, facts: HostFacts, warn: Warn) -> Spec:
@@ -352,7 +369,8 @@ def read_spec(config: bytes, bundle: str, container_id: str) -> Spec:
 
 def stored_spec(home: StateDirectory, state: ContainerState) -> Spec:
     """The container's, as it was when it was created. Raises `MinidockError`."""
-    return read_spec(read_config(home.config), state.bundle, home.id)
+    spec = read_spec(read_config(home.config), state.bundle, home.id)
+    return spec.but(cgroups_path=state.cgroups_path)
 
 
 def write_pid_file(path: str, pid: int) -> None:

@@ -377,8 +377,7 @@ def test_an_update_brings_a_container_into_what_it_had_not_joined(
     update(container.cgroup, Resources(cpu=CPU(cpus=last_cpu)), container.facts)
     assert {allowed_cpus(pid) for pid in inside} == {last_cpu}
     assert not common.is_frozen(container.cgroup)
-    asked = container.spec.but(resources=Resources(cpu=CPU(cpus=last_cpu)))
-    container.plan = container.plan.but(join=common.plan_join(asked, container.facts))
+    container.plan = container.plan.but(join=common.plan_join(container.spec, container.facts))
     assert allowed_cpus(container.start(forever)) == last_cpu, "executed afterwards"
     assert first in inside
 

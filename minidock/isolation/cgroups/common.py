@@ -235,8 +235,11 @@ def _plan_devices(cgroup: Cgroup, spec: Spec) -> Step:
 
 
 def plan_join(spec: Spec, facts: CgroupFacts) -> tuple[Step, ...]:
-    """Join the cgroup of a container that runs. Raises as `find_cgroup` does."""
-    return _join(joined_cgroup(spec, facts))
+    """Join the cgroup of a container that runs, also where an `update` has brought it later. Raises
+    as `find_cgroup` does."""
+    cgroup = find_cgroup(spec.cgroups_path, facts)
+    later = [controller for controller, directory in cgroup.v1 if os.path.isdir(directory)]
+    return _join(joined_part(cgroup, (*asked_controllers(cgroup, spec.resources), *later)))
 
 
 def _join(cgroup: Cgroup) -> tuple[Step, ...]:

@@ -240,10 +240,9 @@ def update(cgroup: Cgroup, resources: Resources, facts: CgroupFacts | None = Non
     """Change the limits of a running container; what `resources` does not say stays as it is.
 
     `cgroup` is what `find_cgroup` found. A hierarchy that the container has not joined, since it
-    had not asked for anything there, is joined now, with all its processes. (Whoever keeps the
-    container's configuration should write the new wishes into it: a process executed later joins
-    what that asks for.) Raises `StartFailed` for what cannot be, naming the field; then nothing has
-    changed. Raises `FileNotFoundError` when the container has ended.
+    had not asked for anything there, is joined now, with all its processes. Raises `StartFailed`
+    for what cannot be, naming the field; then no number has changed. Raises `FileNotFoundError`
+    when the container has ended.
     """
     from minidock.linux.cgroupfs import read_cgroup_facts
 
