@@ -552,6 +552,47 @@ def test_a_sysctl_is_not_led_elsewhere(oci: Any, tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
 
 
+LABEL = """
+import os, sys
+from minidock.errors import StartFailed
+from minidock.isolation.lsm import LabelProgram
+from minidock.linux.kernel import LinuxKernel
+from minidock.linux.flags import MountFlag
+from minidock.step import Context
+source, target = sys.argv[1:]
+LinuxKernel().mount(source, target.format(os.getpid()), None, MountFlag.MS_BIND, None)
+try:
+    LabelProgram("process.selinuxLabel", "exec", "evil").apply(LinuxKernel(), Context())
+except StartFailed as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ("victim", "/proc/{}/attr/exec", "cross-device link"),
+        ("directory", "/proc/{}/attr", "cross-device link"),
+        ("fake", "/proc", "is not a procfs"),
+    ],
+)
+def test_a_label_is_not_led_elsewhere(tmp_path: Path, source: str, target: str, words: str) -> None:
+    """What says which label the program gets: another file mounted over it, another directory, and
+    a /proc that is none. A start that believed in it would run the program without its label."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes mounts")
+    victims = [tmp_path / "victim", tmp_path / "directory/exec", tmp_path / "fake/self/attr/exec"]
+    for victim in victims:
+        victim.parent.mkdir(parents=True, exist_ok=True)
+        victim.write_text("mine")
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-c", LABEL, str(tmp_path / source), target],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert words in done.stdout, done.stderr
+    assert [victim.read_text() for victim in victims] == ["mine"] * 3
+
+
 def test_state_says_nothing_that_was_not_so(oci: Any) -> None:
     """After all these failures the state of a container that runs is what it is."""
     oci.ok("run", "--detach", "--bundle", oci.bundle("sleep", "100"), "fine")
