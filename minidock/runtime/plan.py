@@ -32,6 +32,7 @@ The order within is meaning. These hold, and tests say so:
 11. What only the host's root may do comes before the user namespace (the oom score, the owner of
     pipes, all that is mounted from the host) or is done by main (ids, clocks, limits).
 12. Limits are set when there is nothing left to open, and before CAP_SYS_RESOURCE goes.
+13. In a mount namespace that is not the container's own nothing is mounted, and no root exchanged.
 
 Any step that fails ends the start; nothing runs half-confined.
 

@@ -193,7 +193,7 @@ class ImaginedKernel(RecordingKernel):
 
     def _about(self, path: str) -> os.stat_result:
         """stat(2) of a path in the container. Raises `FileNotFoundError`."""
-        path = normpath(path)
+        path = normpath(path if path.startswith("/") else f"{self._cwd.rstrip('/')}/{path}")
         where, kind = self._filesystem(path)
         if path in self._nodes:
             return _status(*self._nodes[path])
@@ -378,6 +378,10 @@ class ImaginedKernel(RecordingKernel):
         return 0
 
     def _pivot_root(self, new_root: str, put_old: str) -> int:
+        self._inside = True
+        return 0
+
+    def _chroot(self, path: str) -> int:
         self._inside = True
         return 0
 

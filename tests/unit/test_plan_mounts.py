@@ -22,7 +22,10 @@ from minidock.isolation.rootfs import (
 )
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import MountFlag
+from minidock.linux.host import HostFacts
+from minidock.runtime.plan import plan_container
 from minidock.spec.runtime import Spec, parse_spec
+from minidock.study.rehearse import STDIO, rehearse
 
 V2 = CgroupFacts((), "/sys/fs/cgroup", ("memory", "pids", "cpu", "io"))
 V1 = CgroupFacts(tuple(Hierarchy(f"/cg/{name}", (name,)) for name in ("devices", "freezer")), "")
@@ -192,6 +195,20 @@ def test_without_a_mount_namespace_of_its_own() -> None:
             plan_mounts(spec(spaces=(), **linux), V2)
     with pytest.raises(BadJSON, match="mounts"):
         plan_mounts(spec({}, spaces=()), V2)
+
+
+@pytest.mark.parametrize("spaces", [[], [{"type": "mount", "path": "/proc/self/ns/mnt"}]])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_there_no_call_mounts_anything(spaces: list[dict[str, str]], terminal: bool) -> None:
+    one = spec(namespaces=[{"type": "pid"}, *spaces])
+    one = one.but(process=one.process.but(terminal=terminal))
+    plan = plan_container("c", one, HostFacts((6, 1), (1 << 41) - 1, 40, V2), STDIO)
+    events: list[list[Any]] = []
+    rehearse(plan, one, None, events.append)
+    names = {event[2] for event in events if event[1] == "call"}
+    assert {"chroot", "execve"} <= names
+    mounting = {"mount", "move_mount", "open_tree", "fsmount", "umount2", "pivot_root"}
+    assert not names & {*mounting, "mount_setattr"}
 
 
 # ── devices ──
