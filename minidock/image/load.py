@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
-    from minidock.image.compression import Source
     from minidock.image.layout import Layout
     from minidock.image.snapshots import Snapshots
     from minidock.spec.reference import Reference
@@ -160,7 +159,8 @@ class Archive:
         head = packed.peek(8)
         if not head:
             raise BadArchive("the archive is empty")
-        reader = TarReader(_reads_into(decompressed(packed, compression_of(head))))
+        plain = decompressed(packed, compression_of(head))
+        reader = TarReader(lambda: memoryview(plain.read(PIECE)))
         count = 0
         while header := reader.next():
             count += 1
@@ -291,15 +291,6 @@ class _EntryData:
         self._reader.copy(count, lambda piece: pieces.append(bytes(piece)))
         self._left -= count
         return b"".join(pieces)
-
-
-def _reads_into(source: Source) -> Callable[[memoryview], int]:
-    def readinto(room: memoryview) -> int:
-        data = source.read(len(room))
-        room[: len(data)] = data
-        return len(data)
-
-    return readinto
 
 
 def _tidy(name: bytes, base: str = "") -> str:

@@ -45,8 +45,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER_SIZE = 1 << 20
-
 
 class Header:
     """One entry of the archive. Made ten thousand times a layer, so a plain class with slots.
@@ -90,14 +88,14 @@ class Header:
 class TarReader:
     """Walks through an archive once, from front to back.
 
-    `readinto` fills a memoryview and returns how many bytes it got, 0 at the end (os.readv does).
-    Raises `BadArchive` for everything that is wrong with the archive, and passes on what
-    `readinto` raises.
+    `pull` gives the next piece of the stream, an empty one at the end; a piece is used up before
+    the next is asked for. Raises `BadArchive` for everything that is wrong with the archive, and
+    passes on what `pull` raises.
     """
 
-    def __init__(self, readinto: Callable[[memoryview], int]) -> None:
-        self._readinto = readinto
-        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+    def __init__(self, pull: Callable[[], memoryview]) -> None:
+        self._pull = pull
+        self._piece = memoryview(b"")
         self._start = self._end = 0
         self._unread = 0  # bytes of the present entry, padding included, not yet consumed
         self._name = b""  # of the present entry, for error messages
@@ -105,23 +103,23 @@ class TarReader:
     # ── bytes ────────────────────────────────────────────────────────────────────────────────
 
     def _fill(self) -> bool:
-        """Get more bytes behind those that are buffered; False at the end of the stream."""
-        if self._start:
-            rest = self._end - self._start
-            self._buffer[:rest] = bytes(self._buffer[self._start : self._end])
-            self._start, self._end = 0, rest
-        got = self._readinto(self._buffer[self._end :])
-        self._end += got
-        return got > 0
+        """Go on to the next piece of the stream; False at its end."""
+        self._piece = self._pull()
+        self._start, self._end = 0, len(self._piece)
+        return self._end > 0
 
     def _block(self) -> bytes:
         """The next 512 bytes; fewer, or none, at the end of the stream."""
-        while self._end - self._start < BLOCK_SIZE:
-            if not self._fill():
-                break
         start = self._start
-        self._start = min(start + BLOCK_SIZE, self._end)
-        return bytes(self._buffer[start : self._start])
+        if self._end - start >= BLOCK_SIZE:
+            self._start = start + BLOCK_SIZE
+            return bytes(self._piece[start : self._start])
+        block = b""  # it lies in two pieces, or more
+        while len(block) < BLOCK_SIZE and (self._start < self._end or self._fill()):
+            start = self._start
+            self._start = min(start + BLOCK_SIZE - len(block), self._end)
+            block += bytes(self._piece[start : self._start])
+        return block
 
     def _data_block(self) -> bytes:
         """The next 512 bytes of the present entry's data (sparse maps stand there)."""
@@ -146,7 +144,7 @@ class TarReader:
         while length:
             if self._start == self._end and not self._fill():
                 raise self._truncated()
-            piece = self._buffer[self._start : min(self._end, self._start + length)]
+            piece = self._piece[self._start : min(self._end, self._start + length)]
             write(piece)
             self._start += len(piece)
             length -= len(piece)

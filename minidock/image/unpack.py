@@ -19,13 +19,14 @@ Whatever a name says, the kernel will not find anything outside for it. After ch
 must not import, look up a user or load a codec, because those would be read from the image; it
 works on bytes and sends its complaint as bytes.
 
-See: chroot(2), splice(2), extract.py for the rules inside, tar_read.py for the format
+See: chroot(2), mmap(2), extract.py for the rules inside, tar_read.py for the format
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from mmap import PAGESIZE, PROT_READ, mmap
 
 from minidock.errors import BadArchive, MinidockError
 from minidock.image.extract import LayerWriter
@@ -34,6 +35,7 @@ from minidock.image.tar_read import TarReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from minidock.image.compression import Source
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 20  # bytes per read from a file object
 SIGKILL = 9  # importing `signal` costs 5 ms
 F_SETPIPE_SZ = 1031  # fcntl(2)
+_COUNT = 4  # bytes that say how long a piece is
 
 # Errors of the machine. Every other errno while unpacking is a fault of the archive: a name too
 # long, a link to nothing, a file where a directory should be.
@@ -64,7 +67,7 @@ def unpack_layer(
 
     A descriptor is read by the child itself, which is fastest; a file object is read here, in
     pieces of 1 MiB. If its `read` has also written them to a file, from its beginning on, `stored`
-    is a descriptor of that, and the child gets them from there without a copy. Either is read to
+    is a descriptor of that, and the child finds them there without a copy. Either is read to
     its end, behind the end of the archive too; but after an error the rest is left, so whoever
     feeds a pipe must be told (close the descriptor). With `overlay_whiteouts` the marks `.wh.x` and
     `.wh..wh..opq` become overlayfs's; without it they are files like any other. The mode and owner
@@ -84,7 +87,7 @@ def unpack_layer(
     _widen(source)
     pid = os.fork()
     if pid == 0:
-        _child(source, child_report, target_dir, overlay_whiteouts)
+        _child(source, stored, child_report, target_dir, overlay_whiteouts)
     os.close(source)
     os.close(child_report)
     status = None
@@ -119,27 +122,14 @@ def _judge(message: bytes, code: int) -> int:
 
 
 def _pump(stream: Source, feed: int, stored: int) -> None:
-    """Put what a file object has to give into the pipe, and close it."""
-    sent = 0
+    """Put what a file object has to give into the pipe, or how much of it is in `stored` now, and
+    close it."""
     try:
         while data := stream.read(PIECE):
-            if stored >= 0:
-                _splice(stored, feed, sent, sent + len(data))
-            else:
-                _write(feed, data)
-            sent += len(data)
+            _write(feed, data if stored < 0 else len(data).to_bytes(_COUNT, "little"))
     except BrokenPipeError:
         pass  # the child has seen enough; its report says why
     os.close(feed)
-
-
-def _splice(file: int, feed: int, start: int, end: int) -> None:
-    """Put a part of a file into the pipe: not its bytes, but the pages of memory they are in."""
-    while start < end:
-        moved = os.splice(file, feed, end - start, offset_src=start)
-        if not moved:
-            raise MinidockError("the file that a layer is unpacked from became shorter")
-        start += moved
 
 
 def _write(feed: int, data: bytes) -> None:
@@ -158,29 +148,56 @@ def _widen(pipe: int) -> None:
         pass  # no pipe, or the user's share of pipe memory is used up
 
 
-def _child(source: int, report: int, target_dir: str, overlay_whiteouts: bool) -> NoReturn:
+def _child(
+    source: int, stored: int, report: int, target_dir: str, overlay_whiteouts: bool
+) -> NoReturn:
     """Everything the child does. It never returns into the caller's code."""
     code = 1
     try:
-        # Only 0, 1, 2, the stream (3) and the report (4) stay open. The parent may hold the
-        # write end of our stream, and with a copy of that we would never see its end.
-        low, high = os.dup(source), os.dup(report)
-        source, report = os.dup2(low, 3), os.dup2(high, 4)
-        os.closerange(5, 1 << 20)
-        message = _unpack(source, target_dir, overlay_whiteouts)
+        # Only 0, 1, 2, the report (3), the stream (4) and its file (5) stay open. The parent may
+        # hold the write end of our stream, and with a copy of that we would never see its end.
+        wanted = [os.dup(fd) for fd in (report, source, stored) if fd >= 0]
+        report, source, *files = (os.dup2(fd, 3 + i) for i, fd in enumerate(wanted))
+        os.closerange(3 + len(wanted), 1 << 20)
+        pull = _mapped(source, files[0]) if files else _read(source)
+        message = _unpack(pull, target_dir, overlay_whiteouts)
         os.write(report, message[:4000])
         code = 0 if message[:1] == b"S" else 1
     finally:
         os._exit(code)
 
 
-def _unpack(source: int, target_dir: str, overlay_whiteouts: bool) -> bytes:
+def _read(source: int) -> Callable[[], memoryview]:
+    """The pieces of a stream that comes through a descriptor."""
+    room = memoryview(bytearray(PIECE))
+    return lambda: room[: os.readv(source, (room,))]
+
+
+def _mapped(counts: int, file: int) -> Callable[[], memoryview]:
+    """The pieces of a stream that lies in a file. The descriptor `counts` says of each how long it
+    is; the memory that we see is the one it was written to."""
+    there = 0
+
+    def pull() -> memoryview:
+        nonlocal there
+        start = there
+        there += int.from_bytes(os.read(counts, _COUNT), "little")
+        if start == there:
+            return memoryview(b"")
+        before = start % PAGESIZE
+        mapped = mmap(file, there - start + before, prot=PROT_READ, offset=start - before)
+        return memoryview(mapped)[before:]
+
+    return pull
+
+
+def _unpack(pull: Callable[[], memoryview], target_dir: str, overlay_whiteouts: bool) -> bytes:
     """Unpack into the target after making it the root. `S` and its size, or what went wrong."""
     writer = None
     try:
         os.chroot(target_dir)
         os.chdir("/")
-        reader = TarReader(lambda room: os.readv(source, (room,)))
+        reader = TarReader(pull)
         writer = LayerWriter(reader, overlay_whiteouts=overlay_whiteouts)
         while header := reader.next():
             writer.add(header)

@@ -184,12 +184,12 @@ def test_a_descriptor_a_pipe_and_an_object_give_the_same(tmp_path: os.PathLike[s
     assert tree(by_file) == wanted
 
     # A reader that says what has been read, while the bytes come from the file.
-    by_splice = os.path.join(tmp_path, "by-splice")
-    os.mkdir(by_splice)
+    by_map = os.path.join(tmp_path, "by-map")
+    os.mkdir(by_map)
     with open(plain, "rb") as file:
         blank = io.BytesIO(bytes(len(archive)))
-        unpack_layer(blank, by_splice, stored=file.fileno())
-    assert tree(by_splice) == wanted
+        unpack_layer(blank, by_map, stored=file.fileno())
+    assert tree(by_map) == wanted
 
     # A thread of this very process feeds the pipe: the child must not hold its other end.
     by_pipe = os.path.join(tmp_path, "by-pipe")

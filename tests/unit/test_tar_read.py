@@ -48,11 +48,7 @@ def record(key: bytes, value: bytes) -> bytes:
 
 def read(archive: bytes, *, piece: int = 1 << 20) -> list[tuple[Header, bytes]]:
     stream = io.BytesIO(archive)
-
-    def readinto(room: memoryview) -> int:
-        return stream.readinto(room[:piece])
-
-    reader = TarReader(readinto)
+    reader = TarReader(lambda: memoryview(stream.read(piece)))
     found = []
     while header := reader.next():
         data: list[bytes] = []

@@ -17,7 +17,8 @@ from minidock.image.tar_write import END_OF_ARCHIVE, encode_header
 
 def expand(archive: bytes) -> bytes:
     """The content of the first file of an archive, holes filled with zeros."""
-    reader = TarReader(io.BytesIO(archive).readinto)
+    stream = io.BytesIO(archive)
+    reader = TarReader(lambda: memoryview(stream.read(1 << 20)))
     header = reader.next()
     assert header is not None
     assert header.sparse is not None
