@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 
 _WHOLE_FILE_FOR_WRITING = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)  # struct flock
 
@@ -30,6 +31,17 @@ def hold(path: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def take(path: str) -> int:
+    """The same, for a new monitor: who cleans up after an earlier one holds the lock for a moment.
+    Raises `BlockingIOError` where there is a monitor."""
+    for _ in range(20):
+        try:
+            return hold(path)
+        except BlockingIOError:
+            time.sleep(0.02)
+    return hold(path)
 
 
 def is_held(path: str) -> bool:

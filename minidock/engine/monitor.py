@@ -27,7 +27,7 @@ import time
 from minidock.engine import frames
 from minidock.engine.aftermath import kill_children, oom_kills, reap_all, remove_cgroup
 from minidock.engine.children import Children
-from minidock.engine.holding import hold, lock_of
+from minidock.engine.holding import lock_of, take
 from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import IS_STARTED, Order
@@ -138,7 +138,7 @@ class Monitor:
 
     def _obey(self, order: Order) -> None:
         try:
-            self._lock = _take_lock(order.run_dir if "x" in order else lock_of(order.directory))
+            self._lock = take(order.run_dir if "x" in order else lock_of(order.directory))
         except BlockingIOError:
             return self._refuse("the container has been started meanwhile", IS_STARTED)
         self._order = order
@@ -285,7 +285,7 @@ class Monitor:
             self._tell_end(code)
             self._end()
         else:
-            self.remove_cgroups()
+            self._remove_cgroups()
             self._tell_end(code)
             self._let_go(pause)
 
@@ -372,7 +372,7 @@ class Monitor:
 
     # ── the last end ──
 
-    def remove_cgroups(self) -> bool:
+    def _remove_cgroups(self) -> bool:
         """False where one cannot be removed."""
         removed = [remove_cgroup(path) for path in self._cgroups]
         self._cgroups = []
@@ -381,9 +381,12 @@ class Monitor:
     def _clean_up(self) -> None:
         """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
         assert self._order
-        clean = self.remove_cgroups()
+        clean = self._remove_cgroups()
         if "x" in self._order:
-            os.unlink(self._order.run_dir)
+            try:
+                os.unlink(self._order.run_dir)
+            except FileNotFoundError:
+                pass  # the container has ended, too
             return
         from minidock.engine.removal import remove_container_files, remove_run_dir
 
@@ -400,14 +403,3 @@ class Monitor:
         for client in self._clients:
             client.drain()
         self._ended = True
-
-
-def _take_lock(path: str) -> int:
-    """Say that this is ours to look after. Whoever cleans up after an earlier monitor holds the
-    lock for a moment. Raises `BlockingIOError` where there is a monitor."""
-    for _ in range(20):
-        try:
-            return hold(path)
-        except BlockingIOError:
-            time.sleep(0.02)
-    return hold(path)

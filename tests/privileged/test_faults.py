@@ -193,3 +193,14 @@ def test_init_reaps_orphans_and_passes_signals_on(minidock) -> None:
     minidock.ok("stop", name)
     assert time.monotonic() - begin < 5
     assert minidock.ok("inspect", "-f", "{{.State.ExitCode}}", name) == "7\n"
+
+
+def test_an_exec_hears_of_its_end_when_the_container_is_killed(minidock) -> None:
+    name = minidock.ok("run", "-d", "busybox", "sleep", "100").strip()
+    inside = [minidock.popen("exec", name, "sleep", "100") for _ in range(3)]
+    for _ in range(100):
+        if minidock.ok("exec", name, "ps").count("sleep 100") == 4:
+            break
+        time.sleep(0.1)
+    minidock.ok("kill", name)
+    assert [process.wait(30) for process in inside] == [137] * 3
