@@ -23,6 +23,7 @@ import time
 from minidock.errors import BadJSON, Conflict, MinidockError, NotFound, StartFailed
 from minidock.isolation.cgroups import common as cgroups
 from minidock.linux import signals as signal
+from minidock.linux.cgroupfs import read_cgroup_facts
 from minidock.linux.flags import Capability
 from minidock.linux.host import boot_id, read_facts, start_time
 from minidock.record import Record
@@ -343,7 +344,7 @@ def running_cgroup(root: str, container_id: str) -> cgroups.Cgroup:
 def find_cgroup(state: ContainerState) -> cgroups.Cgroup | None:
     """Where the container's cgroup is, or None where no hierarchy is mounted any more."""
     try:
-        return cgroups.find_cgroup(state.cgroups_path, read_facts().cgroups)
+        return cgroups.find_cgroup(state.cgroups_path, read_cgroup_facts())
     except StartFailed:
         return None
 
