@@ -10,7 +10,7 @@ See: cgroups(7), cgroup_namespaces(7)
 
 from __future__ import annotations
 
-from minidock.isolation.cgroups.common import cgroup_mounts
+from minidock.isolation.cgroups.mounts import cgroup_mounts
 from minidock.isolation.mount_options import MountOptions, parse_options
 from minidock.isolation.mounts import BindMount, Mount
 from minidock.isolation.restrictions import RemountReadonly

@@ -25,6 +25,7 @@ from minidock.isolation.cgroups.common import (
     plan_cgroups,
 )
 from minidock.isolation.cgroups.control_file import read_control
+from minidock.isolation.cgroups.mounts import cgroup_mounts
 from minidock.linux import syscalls
 from minidock.linux.cgroupfs import CgroupFacts, read_cgroup_facts
 from minidock.linux.flags import CloneFlag, MountFlag
@@ -375,7 +376,7 @@ def test_the_container_sees_its_own_cgroup_and_cannot_change_it(prepared: Prepar
         syscalls.unshare(CloneFlag.CLONE_NEWNS | CloneFlag.CLONE_NEWCGROUP)
         syscalls.mount(None, "/", None, MountFlag.MS_REC | MountFlag.MS_PRIVATE, None)
         syscalls.umount2("/sys/fs/cgroup", 2)
-        for source, target, kind, flags, data in common.cgroup_mounts(prepared.facts):
+        for source, target, kind, flags, data in cgroup_mounts(prepared.facts):
             os.path.isdir(target) or os.mkdir(target)
             syscalls.mount(source, target, kind or None, flags, data or None)
         shown = ["/sys/fs/cgroup"]

@@ -301,13 +301,13 @@ def burn(seconds: float) -> None:
 
 
 def test_a_quota_of_processor_time(make: Make) -> None:
-    container = make(Resources(cpu=CPU(quota=20_000, period=100_000)), "cpu", "cpuacct")
+    container = make(Resources(cpu=CPU(quota=5_000, period=100_000)), "cpu", "cpuacct")
     began = time.monotonic()
-    assert container.run(lambda: burn(0.2)) == 0
-    assert time.monotonic() - began > 0.6
+    assert container.run(lambda: burn(0.1)) == 0
+    assert time.monotonic() - began > 1
     used = stats(container.cgroup).cpu
     assert used
-    assert 0.15e9 < used.total < 0.5e9
+    assert 0.08e9 < used.total < 0.5e9
     assert used.throttled_periods >= 3
     assert used.throttled_time > 0.1e9
 

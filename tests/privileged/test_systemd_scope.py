@@ -3,10 +3,14 @@
 `make test-vm` boots one. systemctl(1) says what systemd itself believes.
 """
 
+import io
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
+import tarfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -128,3 +132,34 @@ def test_a_name_that_is_taken(path: str) -> None:
             start(spec(path, Resources()))
     finally:
         end(pid)
+
+
+def test_the_oci_runtime_with_a_scope(path: str, tmp_path: Path, root_tarball: bytes) -> None:
+    root = tmp_path / "bundle" / "rootfs"
+    root.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(root_tarball)) as tar:
+        tar.extractall(root, filter="fully_trusted")
+    kinds = ("mount", "pid", "ipc", "uts", "network", "cgroup")
+    config = {
+        "ociVersion": "1.2.0",
+        "root": {"path": "rootfs"},
+        "process": {
+            "args": ["sh", "-c", "cat /proc/1/cgroup; grep -c . /proc/self/mountinfo"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "user": {"uid": 0, "gid": 0},
+        },
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {
+            "cgroupsPath": path,
+            "namespaces": [{"type": kind} for kind in kinds],
+            "resources": {"memory": {"limit": 64 * MIB}, "pids": {"limit": 20}},
+        },
+    }
+    (root.parent / "config.json").write_text(json.dumps(config))
+    argv = [sys.executable, "-m", "minidock", "oci", "--root", str(tmp_path / "state")]
+    argv += ["--systemd-cgroup", "run", "--bundle", str(root.parent), "scoped"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    *places, _ = done.stdout.splitlines()
+    assert "0::/" in places, "its own cgroup is the root of its namespace"

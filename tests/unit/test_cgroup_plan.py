@@ -13,7 +13,6 @@ from minidock.isolation.cgroups.common import (
     MakeCgroup,
     OpenCgroup,
     cgroup_directories,
-    cgroup_mounts,
     find_cgroup,
     leftovers,
     plan_cgroups,
@@ -21,6 +20,7 @@ from minidock.isolation.cgroups.common import (
     remove,
 )
 from minidock.isolation.cgroups.limits import CopyCpuset, HandDown, SetLimits
+from minidock.isolation.cgroups.mounts import cgroup_mounts
 from minidock.isolation.cgroups.place import CONTROLLERS
 from minidock.linux.cgroupfs import CgroupFacts, Hierarchy
 from minidock.linux.flags import MountFlag

@@ -21,6 +21,7 @@ namespace is where the process stands at that moment. So: the cgroup is made and
     limits.py      what it may use, written; and changed while it runs
     processes.py   all of them at once: freeze, thaw, list, kill
     stats.py       what they have used
+    mounts.py      what a container sees of it
     oom.py         whether one was killed for want of memory
     systemd.py     asking systemd for it, where that is wanted
 
@@ -40,12 +41,6 @@ import time
 from minidock.errors import StartFailed
 from minidock.isolation.cgroups import v1, v2
 from minidock.isolation.cgroups.control_file import write_through
-from minidock.isolation.cgroups.limits import (
-    CopyCpuset,
-    asked_controllers,
-    plan_hand_down,
-    plan_limits,
-)
 from minidock.isolation.cgroups.place import (
     PARENT,
     Cgroup,
@@ -56,6 +51,7 @@ from minidock.isolation.cgroups.place import (
 from minidock.isolation.cgroups.processes import freeze, is_frozen, kill, processes, thaw
 from minidock.linux.cgroupfs import read_cgroup_facts
 from minidock.record import Record
+from minidock.spec.resources import Resources
 from minidock.step import Step
 
 TYPE_CHECKING = False
@@ -179,12 +175,16 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
     """Make the cgroup, set its limits and device policy; then join it. Raises as `find_cgroup`
     does, and `StartFailed` for limits that this host cannot set."""
     cgroup = joined_cgroup(spec, facts)
-    limits = (*plan_limits(cgroup, spec.resources), _plan_devices(cgroup, spec))
+    limits = (*_plan_limits(cgroup, spec), _plan_devices(cgroup, spec))
     if ":" in spec.cgroups_path:
         from minidock.isolation.cgroups.systemd import plan_scope
 
         scope = plan_scope(spec.cgroups_path, spec.resources, cgroup)
-        return CgroupPlan((), (*scope, *plan_hand_down(cgroup, facts), *limits))
+        make = (MakeCgroup(d, anew=False) for c, d in cgroup.v1 if c == "cpuset")
+        return CgroupPlan(
+            prepare=(*make, *_plan_cpuset(cgroup, facts)),
+            join=(*scope, *_plan_hand_down(cgroup, facts), *limits),
+        )
     anew = absolute_path(spec.cgroups_path).startswith(f"{PARENT}/")
     born = _may_be_born(spec, cgroup, facts)
     join = _join(cgroup)
@@ -192,9 +192,9 @@ def plan_cgroups(spec: Spec, facts: CgroupFacts) -> CgroupPlan:
         join = (*_join(cgroup.but(unified="")), OpenCgroup(cgroup.unified))
     return CgroupPlan(
         prepare=(
-            *plan_hand_down(cgroup, facts),
+            *_plan_hand_down(cgroup, facts),
             *(MakeCgroup(directory, anew) for directory in cgroup.directories),
-            *plan_cpuset(cgroup, facts),
+            *_plan_cpuset(cgroup, facts),
             *limits,
         ),
         join=join,
@@ -213,14 +213,47 @@ def _may_be_born(spec: Spec, cgroup: Cgroup, facts: CgroupFacts) -> bool:
 def joined_cgroup(spec: Spec, facts: CgroupFacts) -> Cgroup:
     """The places that a container with this spec joins. Raises as `find_cgroup` does."""
     cgroup = find_cgroup(spec.cgroups_path, facts)
-    return joined_part(cgroup, asked_controllers(cgroup, spec.resources))
+    return joined_part(cgroup, _asked(cgroup, spec))
 
 
-def plan_cpuset(cgroup: Cgroup, facts: CgroupFacts) -> tuple[Step, ...]:
+# limits.py is imported only for a container that has limits: most have none.
+
+
+def _has_limits(spec: Spec) -> bool:
+    return spec.resources.but(devices=()) != Resources()
+
+
+def _asked(cgroup: Cgroup, spec: Spec) -> tuple[str, ...]:
+    if not _has_limits(spec):
+        return ()
+    from minidock.isolation.cgroups.limits import asked_controllers
+
+    return asked_controllers(cgroup, spec.resources)
+
+
+def _plan_limits(cgroup: Cgroup, spec: Spec) -> list[Step]:
+    if not _has_limits(spec):
+        return []
+    from minidock.isolation.cgroups.limits import plan_limits
+
+    return plan_limits(cgroup, spec.resources)
+
+
+def _plan_hand_down(cgroup: Cgroup, facts: CgroupFacts) -> list[Step]:
+    if not cgroup.handed_down:
+        return []
+    from minidock.isolation.cgroups.limits import plan_hand_down
+
+    return plan_hand_down(cgroup, facts)
+
+
+def _plan_cpuset(cgroup: Cgroup, facts: CgroupFacts) -> tuple[Step, ...]:
     """v1: nobody can join a cpuset that is empty."""
     directory, hierarchy = cgroup.v1_directory("cpuset"), facts.hierarchy_of("cpuset")
     if not directory or not hierarchy:
         return ()
+    from minidock.isolation.cgroups.limits import CopyCpuset
+
     return (CopyCpuset(hierarchy.mount_point, directory),)
 
 
@@ -239,7 +272,7 @@ def plan_join(spec: Spec, facts: CgroupFacts) -> tuple[Step, ...]:
     as `find_cgroup` does."""
     cgroup = find_cgroup(spec.cgroups_path, facts)
     later = [controller for controller, directory in cgroup.v1 if os.path.isdir(directory)]
-    return _join(joined_part(cgroup, (*asked_controllers(cgroup, spec.resources), *later)))
+    return _join(joined_part(cgroup, (*_asked(cgroup, spec), *later)))
 
 
 def _join(cgroup: Cgroup) -> tuple[Step, ...]:
@@ -253,53 +286,6 @@ def cgroup_directories(spec: Spec, facts: CgroupFacts | None = None) -> tuple[st
     """Every directory that may have to be removed when the container has ended (an `update` can
     have joined more than the start did); asks for `facts` not given."""
     return find_cgroup(spec.cgroups_path, facts or read_cgroup_facts()).directories
-
-
-def cgroup_mounts(
-    facts: CgroupFacts,
-    spec: Spec | None = None,
-    target: str = "/sys/fs/cgroup",
-    *,
-    readonly: bool = True,
-) -> list[tuple[str, str, str, int, str]]:
-    """What to mount for a container to see its cgroup, and only that: (source, target, type, flags,
-    data) of mount(2), in order.
-
-    In a cgroup namespace of its own a mounted hierarchy begins with the container's cgroup; without
-    one (no `spec` means with) its directory is bound instead, and v2 is shown whole, as runc does.
-    On v1 only the joined hierarchies are shown: elsewhere the container stands where the host's
-    process stood. One that serves several controllers is shown under each name.
-    """
-    from minidock.linux.flags import MountFlag
-
-    private = spec is None or any(namespace.kind == "cgroup" for namespace in spec.namespaces)
-    path = spec.cgroups_path if spec else f"{PARENT}/?"
-    joined = joined_cgroup(spec, facts) if spec else joined_part(find_cgroup(path, facts), ())
-    flags = MountFlag.MS_NOSUID | MountFlag.MS_NODEV | MountFlag.MS_NOEXEC
-    readonly_flag = MountFlag.MS_RDONLY if readonly else MountFlag(0)
-    again = MountFlag.MS_REMOUNT | MountFlag.MS_BIND | flags | readonly_flag
-    if not joined.v1:
-        return [("cgroup", target, "cgroup2", flags | readonly_flag, "")]
-    shown: list[tuple[str, str, str, int, str]] = []
-    for controller, directory in joined.v1:
-        hierarchy = facts.hierarchy_of(controller)
-        assert hierarchy
-        for name in dict.fromkeys((os.path.basename(hierarchy.mount_point), controller)):
-            where = f"{target}/{name}"
-            if any(where == other for _, other, *_ in shown):
-                continue
-            if private:
-                data = ",".join(hierarchy.controllers)
-                shown.append(("cgroup", where, "cgroup", flags | readonly_flag, data))
-            else:
-                shown.append((directory, where, "", MountFlag.MS_BIND, ""))
-                shown.append(("", where, "", again, ""))
-    return [
-        ("tmpfs", target, "tmpfs", flags, "mode=755,size=64k"),
-        *shown,
-        # Read-only once the mount points are made in it.
-        *([("tmpfs", target, "", again, "")] if readonly else []),
-    ]
 
 
 # ── afterwards ──
