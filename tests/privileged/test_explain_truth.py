@@ -84,7 +84,7 @@ def processes(calls: dict[int, list[Call]]) -> dict[str, int]:
         for pid, made in calls.items()
         for call in made
         # (not a child that only waits while its user namespace is taken)
-        if call.name == "clone" and "CLONE_NEWUSER" not in call.arguments
+        if call.name in ("clone", "clone3") and "CLONE_NEWUSER" not in call.arguments
     }
     (init,) = (child for child, pid in parent.items() if pid == intermediate)
     found = {"main": parent[intermediate], "intermediate": intermediate, "init": init}

@@ -1,8 +1,15 @@
 """Which hierarchies there are is what /proc/self/mountinfo says, and nothing else."""
 
+from pathlib import Path
+
 import pytest
 
-from minidock.linux.cgroupfs import CgroupFacts, Hierarchy, parse_cgroup_facts
+from minidock.linux.cgroupfs import (
+    CgroupFacts,
+    Hierarchy,
+    parse_cgroup_facts,
+    read_unified_controllers,
+)
 
 ROOT = "23 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 SYS = "24 23 0:22 / /sys rw,relatime - sysfs sysfs rw\n"
@@ -59,3 +66,21 @@ def test_odd_characters_in_a_mount_point_are_decoded() -> None:
 
 def test_no_cgroups_at_all() -> None:
     assert parse_cgroup_facts(ROOT + SYS) == CgroupFacts()
+
+
+@pytest.mark.parametrize(
+    ("files", "usable"),
+    [
+        ({}, ("cpu", "memory", "pids")),  # the real root has no type
+        ({"type": "domain\n", "procs": ""}, ("cpu", "memory", "pids")),
+        ({"type": "domain\n", "procs": "1\n77\n"}, ("memory",)),
+    ],
+    ids=["root of the machine", "root of a namespace, empty", "with processes"],
+)
+def test_what_a_cgroup_below_the_root_of_v2_can_be_given(
+    tmp_path: Path, files: dict[str, str], usable: tuple[str, ...]
+) -> None:
+    there = {"controllers": "cpu memory pids\n", "subtree_control": "memory\n", **files}
+    for name, text in there.items():
+        (tmp_path / f"cgroup.{name}").write_text(text)
+    assert read_unified_controllers(str(tmp_path)) == usable
