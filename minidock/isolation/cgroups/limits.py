@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from minidock.spec.resources import Resources
     from minidock.step import Context
 
+_HAND_DOWN_HINT = (
+    "inside a container: move its processes out of the root cgroup, which then can hand down more"
+)
 _NO_SUCH_FILE = (errno.ENOENT, errno.EOPNOTSUPP)
 
 
@@ -178,7 +181,10 @@ def located(joined: Cgroup, resources: Resources) -> list[tuple[str, Setting]]:
             where = f"linux.resources.{setting.field}"
             if directory or V2_NAMES[setting.controller] is None:
                 raise StartFailed(f"{where}: cgroup v2 has nothing like it")
-            raise StartFailed(f"{where}: this host has no cgroup controller {setting.controller}")
+            raise StartFailed(
+                f"{where}: this host has no cgroup controller {setting.controller}",
+                hint=_HAND_DOWN_HINT if joined.unified else "",
+            )
     for file, text in resources.unified:
         found.append((_unified_directory(joined, file), _unified_setting(file, text)))
     return found
