@@ -86,6 +86,7 @@ def _request(args: Parsed, oci: Oci) -> Request:
         new_keyring=not args.on("no-new-keyring"),
         pivot=not args.on("no-pivot"),
         systemd_cgroup=oci.systemd_cgroup,
+        listen_fds=_listen_fds(),
     )
 
 
@@ -95,12 +96,15 @@ def preserved_descriptors(args: Parsed) -> int:
     Raises `InvalidInput`."""
     from minidock.runtime.entrant import MOST_PRESERVED
 
-    listen = os.environ.get("LISTEN_FDS", "")
-    preserved = args.number("preserve-fds")
-    preserved += int(listen) if listen.isascii() and listen.isdigit() else 0
+    preserved = args.number("preserve-fds") + _listen_fds()
     if not 0 <= preserved <= MOST_PRESERVED:
         raise InvalidInput(f"cannot pass on {preserved} descriptors, {MOST_PRESERVED} at most")
     return preserved
+
+
+def _listen_fds() -> int:
+    number = os.environ.get("LISTEN_FDS", "")
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def create(args: Parsed, oci: Oci) -> int:

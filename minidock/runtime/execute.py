@@ -8,7 +8,10 @@ See: runc-exec(8), https://github.com/opencontainers/runtime-spec/blob/main/conf
 
 from __future__ import annotations
 
+import os
+
 from minidock.errors import Conflict, StartFailed
+from minidock.linux import signals as signal
 from minidock.linux.host import read_facts, start_time
 from minidock.record import Record
 from minidock.runtime.launch import Unobserved, launch
@@ -95,7 +98,11 @@ class Execution:
         entrant.preserved = request.preserved
         pid = launch(plan, take_terminal, Unobserved(), lambda pid: None, entrant)
         if request.pid_file:
-            write_pid_file(request.pid_file, pid)
+            try:
+                write_pid_file(request.pid_file, pid)
+            except OSError:
+                os.kill(pid, signal.SIGKILL)  # nobody would know of it
+                raise
         return pid
 
 

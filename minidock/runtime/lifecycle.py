@@ -60,6 +60,7 @@ class Request(Record):
     new_keyring: bool = True
     pivot: bool = True
     systemd_cgroup: bool = False
+    listen_fds: int = 0  # how many of the preserved descriptors are systemd's, sd_listen_fds(3)
 
 
 class Creation:
@@ -75,7 +76,7 @@ class Creation:
         self._wait = wait
         self._config = read_config(f"{request.bundle}/config.json")
         self._spec = read_spec(self._config, request.bundle, request.container_id)
-        self._spec = _placed(self._spec, request)
+        self._spec = _placed(_told_of_sockets(self._spec, request.listen_fds), request)
         self._home = StateDirectory(request.root, request.container_id)
 
     @property
@@ -127,10 +128,22 @@ class Creation:
 
         pid = launch(plan, take_terminal, Unobserved(), remember, entrant)
         if request.pid_file:
-            write_pid_file(request.pid_file, pid)
+            try:
+                write_pid_file(request.pid_file, pid)
+            except OSError:
+                _end(home.load())  # nobody would know of it
+                raise
         if not self._wait and spec.hooks.poststart:
             run_hooks("poststart", spec, state, pid, self._warn)
         return pid
+
+
+def _told_of_sockets(spec: Spec, number: int) -> Spec:
+    """The program learns of sockets that systemd has opened for it. sd_listen_fds(3)"""
+    if not number:
+        return spec
+    env = (*spec.process.env, f"LISTEN_FDS={number}", "LISTEN_PID=1")
+    return spec.but(process=spec.process.but(env=env))
 
 
 def _placed(spec: Spec, request: Request) -> Spec:
@@ -306,14 +319,7 @@ def _delete(home: StateDirectory, warn: Warn, *, force: bool) -> None:
     if found not in ("stopped", "created") and not force:
         words = f"cannot delete container {home.id} that is not stopped: {found}"
         raise Conflict(words)
-    if state.alive():
-        _signal_init(state, signal.SIGKILL)
-    cgroup = find_cgroup(state)
-    if cgroup:
-        cgroups.kill(cgroup, _DEATH)
-        if not cgroups.remove(cgroup):
-            raise Conflict(f"cannot remove the cgroup of container {home.id}: it is still busy")
-    _await_death(state)
+    _end(state)
     try:
         spec = stored_spec(home, state)
     except MinidockError:
@@ -322,6 +328,25 @@ def _delete(home: StateDirectory, warn: Warn, *, force: bool) -> None:
     home.remove()
     if spec.hooks.poststop:
         run_hooks("poststop", spec, state, 0, warn)
+
+
+def _end(state: ContainerState) -> None:
+    """Kill what there is of a container, and remove its cgroup. Raises `Conflict` where that does
+    not succeed in time."""
+    cgroup = find_cgroup(state)
+    if not state.pid:
+        # Whatever was begun has ended with the command that began it. Who is in that cgroup all the
+        # same is somebody else: that may be why the command failed.
+        if cgroup:
+            cgroups.remove(cgroup)
+        return
+    if state.alive():
+        _signal_init(state, signal.SIGKILL)
+    if cgroup:
+        cgroups.kill(cgroup, _DEATH)
+        if not cgroups.remove(cgroup):
+            raise Conflict(f"cannot remove the cgroup of container {state.id}: it is still busy")
+    _await_death(state)
 
 
 def _await_death(state: ContainerState) -> None:
