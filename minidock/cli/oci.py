@@ -74,9 +74,16 @@ OCI = Command(
     interspersed=False,
     needs_root=False,
     examples=(
-        "minidock oci spec && minidock oci run demo",
-        "podman --runtime $(command -v minidock-oci) run --rm -it debian",
+        "minidock oci spec -b demo && minidock oci run -b demo c1",
+        "minidock oci list",
     ),
+    description="""\
+An OCI runtime for Podman, Docker and containerd
+
+It has runc's commands and options. The program minidock-oci is the same:
+  podman --runtime $(command -v minidock-oci) run --rm -it debian
+  dockerd --add-runtime minidock=$(command -v minidock-oci)
+  ctr run --rm --runc-binary $(command -v minidock-oci) IMAGE c1""",
 )
 
 

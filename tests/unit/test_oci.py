@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from minidock.cli.oci import COMMANDS, OCI, main
 from minidock.cli.oci_help import help_page
 from minidock.cli.oci_start import signal_number
+from minidock.cli.parse import parse
 from minidock.cli.registry import load
 from minidock.errors import Conflict, InvalidInput, MinidockError, NotFound
 from minidock.isolation.mounts import Mount
@@ -57,6 +59,19 @@ def test_every_command_has_a_page_with_an_example(name: str) -> None:
     assert page.startswith(f"Usage:  minidock oci {name}")
     assert "\nExamples:\n  " in page
     assert load(COMMANDS[name]).help in page
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_can_be_typed(name: str) -> None:
+    row = load(COMMANDS[name])
+    for line in row.examples:
+        typed = line.partition("minidock oci ")[2].partition(" && ")[0]
+        if not typed.startswith(name):  # after a pipe or a mkdir
+            typed = line.rpartition("minidock oci ")[2]
+        words = shlex.split(typed)
+        assert words[0] == name, line
+        args = parse(row, name, words[1:])
+        assert row.least <= len(args.positionals) <= (row.most or 99), line
 
 
 def test_the_page_of_all_names_each() -> None:
