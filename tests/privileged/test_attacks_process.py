@@ -390,6 +390,7 @@ SPY = r"""
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 int main(void) {
     struct stat ours, about;
@@ -417,7 +418,15 @@ int main(void) {
             if (strstr(name, "true")) continue;  /* the program itself, which is ours to see */
             if (*name) printf("saw %s", name);
             if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0) {
-                printf("traced %s\n", name);
+                ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+                int status;
+                waitpid(pid, &status, __WALL);
+                if (!WIFSTOPPED(status)) continue;
+                memset(name, 0, sizeof name);
+                snprintf(path, sizeof path, "/proc/%d/exe", pid);
+                readlink(path, name, sizeof name - 1);
+                /* By now it may have become the program. */
+                if (!strstr(name, "busybox")) printf("traced %s\n", name);
                 ptrace(PTRACE_DETACH, pid, 0, 0);
             }
         }
