@@ -78,7 +78,7 @@ class Execution:
             raise Conflict(words)
         self._facts = read_facts()
         self._spec = stored_spec(home, self._state)
-        self.process = granted_process(_process(request, self._spec), self._facts, warn)
+        self.process = granted_process(self._spec, _process(request, self._spec), self._facts, warn)
 
     @property
     def processes(self) -> tuple[Process, Process]:

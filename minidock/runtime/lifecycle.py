@@ -165,12 +165,14 @@ def _placed(spec: Spec, request: Request) -> Spec:
 def _granted(spec: Spec, facts: HostFacts, warn: Warn) -> Spec:
     """Without the capabilities that this host has not got to give: a runtime should warn of them
     and go on. config.md, "capabilities" """
-    process = granted_process(spec.process, facts, warn)
+    process = granted_process(spec, spec.process, facts, warn)
     return spec if process is spec.process else spec.but(process=process)
 
 
-def granted_process(process: Process, facts: HostFacts, warn: Warn) -> Process:
-    """See `_granted`."""
+def granted_process(spec: Spec, process: Process, facts: HostFacts, warn: Warn) -> Process:
+    """See `_granted`. In a user namespace of one's own there are all, over what belongs to it."""
+    if spec.has_namespace("user"):
+        facts = facts.but(capabilities=(2 << facts.last_capability) - 1)
     sets = process.capabilities
     asked = {name for field in sets._fields for name in getattr(sets, field)}
     missing = {name for name in asked if not _can_give(name, facts)}

@@ -320,6 +320,9 @@ def test_a_users_own_capabilities_end_at_the_host(oci: Any) -> None:
             config["process"]["capabilities"][kind].append("CAP_SYS_RESOURCE")
             config["process"]["capabilities"][kind].append("CAP_SYS_ADMIN")
 
+    bounding = oci.run("grep", "CapBnd", "/proc/self/status", change=change)
+    assert int(bounding.stdout.split()[1], 16) >> 24 & 1, "no CAP_SYS_RESOURCE inside"
+    assert bounding.stderr == ""
     before = Path("/proc/sys/kernel/panic").read_text()
     script = "mount -o remount,bind,rw /proc/sys && echo 77 > /proc/sys/kernel/panic; echo $?"
     done = oci.run("sh", "-c", script, change=change)
