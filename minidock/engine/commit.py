@@ -32,7 +32,7 @@ _EXECUTION = (
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Healthcheck", "Volumes", "WorkingDir",
     "OnBuild", "Labels", "StopSignal", "StopTimeout", "Shell", "ArgsEscaped",
 )  # fmt: skip
-# Of these a container keeps no copy in its Config; they are its image's still.
+# What a container may have no copy of in its Config is its image's still.
 _INHERITED = ("Healthcheck", "Shell", "ArgsEscaped")
 
 

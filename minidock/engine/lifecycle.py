@@ -14,6 +14,7 @@ import time
 
 from minidock.engine import frames
 from minidock.engine.client import MonitorConnection
+from minidock.engine.holding import is_held, lock_of
 from minidock.engine.restart import STOPPED
 from minidock.errors import Conflict, InvalidInput
 from minidock.linux import signals as signal
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Container, State
 
 DEFAULT_STOP_SECONDS = 10
+_PATIENCE = (
+    10.0  # seconds for a monitor to start a container or to clean up, some milliseconds' work
+)
 _KILLED_WITHIN = 10
 
 
@@ -176,7 +180,7 @@ def remove(container: Container, *, force: bool) -> None:
 
     if force:
         forbid_restart(container)
-    state = container.state()
+    state = _settled(container)
     if state.active:
         if not force:
             doing = state.status
@@ -188,9 +192,20 @@ def remove(container: Container, *, force: bool) -> None:
         now = give_up_restart(container)
         if now and now.running:
             kill_and_wait(container, now)
-    sweep(container)
-    remove_run_dir(container.run_dir)
+    if sweep(container):  # else it stays, as a sign for the next sweep
+        remove_run_dir(container.run_dir)
     remove_container_files(container.directory)
+
+
+def _settled(container: Container) -> State:
+    """Its state when no monitor is just starting it, or cleaning up after it."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        state = container.state()
+        settled = state.active or not is_held(lock_of(container.directory))
+        if settled or time.monotonic() > deadline:
+            return state
+        time.sleep(0.002)
 
 
 def kill_all(containers: Iterable[Container]) -> None:
@@ -243,14 +258,15 @@ def parse_signal(text: str) -> int:
     return int(found)
 
 
-def sweep(container: Container) -> None:
-    """Remove what a killed monitor could not: the container's cgroup directories."""
+def sweep(container: Container) -> bool:
+    """Remove what a killed monitor could not: the container's cgroup directories. False when
+    somebody is still in there."""
     from minidock.engine.cgroup import cgroup_of, kill_rest
     from minidock.errors import StartFailed
     from minidock.isolation.cgroups.common import remove
 
     try:
         kill_rest(container.directory)
-        remove(cgroup_of(container))
+        return remove(cgroup_of(container))
     except StartFailed:
-        pass  # no hierarchy is mounted any more
+        return True  # no hierarchy is mounted any more

@@ -97,14 +97,16 @@ def _clean_up_after_monitor(paths: Paths, containers: Containers, container_id: 
     container = containers.load(container_id)
     try:
         if container is None:
-            remove_run_dir(paths.run_dir(container_id))
+            from minidock.isolation.cgroups.common import remove_cgroups
+
+            if remove_cgroups(container_id):
+                remove_run_dir(paths.run_dir(container_id))
             return
         lock = hold(lock_of(container.directory))
     except OSError:
         return  # removed meanwhile, or it has a monitor again
     try:
-        if not container.state().running:
-            sweep_container(container)
+        if not container.state().running and sweep_container(container):
             remove_run_dir(container.run_dir)
     except OSError:
         pass

@@ -204,3 +204,21 @@ def test_an_exec_hears_of_its_end_when_the_container_is_killed(minidock) -> None
         time.sleep(0.1)
     minidock.ok("kill", name)
     assert [process.wait(30) for process in inside] == [137] * 3
+
+
+def test_what_stays_in_a_cgroup_goes_with_a_later_command(minidock) -> None:
+    """Somebody moved a process of the host in there."""
+    name = minidock.ok("run", "-d", "busybox", "sleep", "100").strip()
+    cgroups = list(Path("/sys/fs/cgroup").glob(f"**/minidock/{name}"))
+    assert cgroups
+    guest = subprocess.Popen(["sleep", "1000"])
+    try:
+        (cgroups[0] / "cgroup.procs").write_text(str(guest.pid))
+        minidock.ok("rm", "-f", name)
+        assert minidock.ok("ps", "-aq") == ""
+        assert cgroups[0].exists()
+    finally:
+        guest.kill()
+        guest.wait()
+    minidock.ok("run", "--rm", "busybox", "true")
+    assert not any(cgroup.exists() for cgroup in cgroups)
