@@ -310,7 +310,8 @@ class ImaginedKernel(RecordingKernel):
             return self._about(path)
         if path.startswith(("/proc/", "/dev/")):
             return os.stat(path)
-        mode = stat.S_IFDIR | 0o755 if os.path.isdir(path) else stat.S_IFREG | 0o644
+        directory = os.path.isdir(path) or path in self._made  # such as the cgroup
+        mode = stat.S_IFDIR | 0o755 if directory else stat.S_IFREG | 0o644
         return os.stat_result((mode, 0, 0, 1, 0, 0, UNKNOWN, 0, 0, 0))
 
     def _fstatfs(self, fd: int) -> int:

@@ -288,6 +288,10 @@ WAYS = [
     ["--userns", "auto", "-u", "33"],
     ["--ulimit", "nofile=100:200", "--oom-score-adj", "5"],
     ["--sysctl", "kernel.shmmni=17", "--security-opt", "no-new-privileges"],
+    ["-m", "20m", "--cpus", "0.5", "--pids-limit", "9", "--group-add", "5"],
+    ["--tmpfs", "/x:size=1m", "--read-only", "--device", "/dev/zero:/dev/y:r"],
+    ["--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"],
+    ["--uts", "host", "--ipc", "host", "--cgroupns", "host", "--cap-drop", "all"],
 ]
 
 
