@@ -164,13 +164,13 @@ def test_names_of_images(screen: Screen) -> None:
     ],
 )
 def test_a_name_as_typed_is_shown_in_its_familiar_form(typed: str, shown: str) -> None:
-    from minidock.cli.container_lists import _Line
+    from minidock.cli.container_lists import Line
     from minidock.engine.containers import Container, State
     from minidock.engine.listing import Listed
 
     row = Listed(Container("a" * 64, "x", "", "", {}), State("created"), typed)
-    assert _Line(row, None, cut=True).Image() == shown  # type: ignore[arg-type]
-    assert _Line(row, None, cut=False).Image() == typed  # type: ignore[arg-type]
+    assert Line(row, None, cut=True).Image() == shown  # type: ignore[arg-type]
+    assert Line(row, None, cut=False).Image() == typed  # type: ignore[arg-type]
 
 
 def test_a_strangers_words_do_nothing_to_the_terminal(screen: Screen) -> None:
