@@ -190,10 +190,8 @@ def test_an_image_that_is_not_here(minidock) -> None:
     assert done.returncode == 125
     lines = done.stderr.splitlines()
     assert lines[0] == "Unable to find image '127.0.0.1:1/nosuch:latest' locally"
-    assert lines[1] == (
-        'minidock: Error response from daemon: Get "http://127.0.0.1:1/v2/": '
-        "connect: connection refused"
-    )
+    refused = 'Get "http://127.0.0.1:1/v2/": connect: connection refused'
+    assert f"minidock: Error response from daemon: {refused}" in lines  # after it has tried again
     never = minidock("run", "--pull", "never", "nosuch", "true")
     assert "No such image: nosuch:latest" in never.stderr
 
