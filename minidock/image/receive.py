@@ -14,6 +14,7 @@ See: image-spec manifest.md, config.md (rootfs.diff_ids)
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 
 from minidock.errors import BadData
 from minidock.image.compression import Peek, Tee, as_source, compression_of, decompressed
@@ -23,8 +24,8 @@ from minidock.image.partial import PartialBlob
 from minidock.image.snapshots import remove_tree
 from minidock.image.unpack import unpack_layer
 from minidock.record import Record
-from minidock.spec.digest import ChainID, DiffID, chain_ids
-from minidock.spec.image import parse_image_config, parse_manifest
+from minidock.spec.digest import ChainID, DiffID, Digest, chain_ids
+from minidock.spec.image import LAYER, Descriptor, parse_image_config, parse_manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from minidock.image.gc import Writing
     from minidock.image.layout import Layout
     from minidock.image.snapshots import Snapshots
-    from minidock.spec.image import Descriptor, ImageConfig, Manifest
+    from minidock.spec.image import ImageConfig, Manifest
     from minidock.spec.reference import Reference
 
 _PIECE = 1 << 20
@@ -94,6 +95,26 @@ class Receiver:
 
     # ── layers ───────────────────────────────────────────────────────────────────────────────
 
+    def prefer_own(self) -> None:
+        """Take the layers that are here as plain tars from here, however they would come packed:
+        a tar's DiffID is the digest of its blob. The manifest then names those. (What the others
+        were called is not remembered: that they hold the same is only somebody's word.)"""
+        blobs, layers = self._layout.blobs, list[Descriptor]()
+        for part in self.parts:
+            own, layer = Digest(part.diff_id), part.descriptor
+            if blobs.has(own) and not blobs.has(layer.digest):
+                layer = Descriptor(LAYER, own, os.stat(blobs.path(own)).st_size)
+            layers.append(layer)
+        if tuple(layers) != self.manifest.layers:
+            self.manifest = self.manifest.but(layers=tuple(layers))
+            self._manifest = self.manifest.to_json()
+            self.parts = self._match()
+
+    def descriptor(self, media_type: str) -> Descriptor:
+        """Of the manifest as it will be stored."""
+        digest = Digest.from_hex(sha256(self._manifest).hexdigest())
+        return Descriptor(media_type, digest, len(self._manifest))
+
     def is_here(self, part: Part) -> bool:
         """Whether nothing of a layer has to be fetched."""
         return self._layout.blobs.has(part.descriptor.digest)
@@ -150,8 +171,6 @@ class Receiver:
             os.close(fd)
 
     def _unpack(self, part: Part, packed: Source, unpacking: Callable[[int], None]) -> None:
-        from hashlib import sha256
-
         plain = sha256()
         directory = self._snapshots.new()
         try:

@@ -242,14 +242,56 @@ class ImageStore:
 
         return repositories_of(self._layout, digest, domain)
 
-    def note_repo_digest(self, reference: Reference, manifest: Digest) -> None:
-        """Remember that a registry has this manifest under that repository."""
-        name = f"{reference.repository}@{manifest}"
+    def find_packed(self, plain: Digest) -> Descriptor | None:
+        """What a plain layer was called when it was last sent somewhere."""
+        from minidock.image.packed import find_packed
+
+        return find_packed(self._layout, plain)
+
+    def note_packed(self, plain: Digest, packed: Descriptor) -> None:
+        """Remember what a plain layer is called when it is packed."""
+        from minidock.image.packed import note_packed
+
+        note_packed(self._layout, plain, packed)
+
+    def keep(
+        self,
+        image_id: Digest,
+        reference: Reference,
+        repo_digest: str,
+        check: Callable[[ImageConfig], object],
+    ) -> bool | None:
+        """Name an image that a registry has and that is here already, perhaps with its layers
+        packed otherwise; `check` may raise. Whether that changed anything; None if it is not
+        here."""
+        changed: bool | None = None
+
+        def change(entries: list[Entry]) -> list[Entry]:
+            nonlocal changed
+            for entry in entries:
+                if not self._is_whole(entry):
+                    continue
+                known = catalog.load(self._layout.blobs, entry)
+                if known and known.id == image_id:
+                    check(known.config)
+                    named = entry.with_repo_digests((*entry.repo_digests, repo_digest))
+                    same = [e for e in entries if e.descriptor.digest == entry.descriptor.digest]
+                    changed = not (reference.digest or reference in [e.reference for e in same])
+                    return retag(entries, named, None if reference.digest else reference)
+            return entries
+
+        with self.hold():
+            self._layout.update(change)
+        return changed
+
+    def note_repo_digest(self, reference: Reference, entry: Digest, manifest: Digest) -> None:
+        """Remember what a registry calls the image in that line of index.json."""
+        known, name = entry, f"{reference.repository}@{manifest}"
 
         def change(entries: list[Entry]) -> list[Entry]:
             return [
                 entry.with_repo_digests((*entry.repo_digests, name))
-                if entry.descriptor.digest == manifest
+                if entry.descriptor.digest == known
                 else entry
                 for entry in entries
             ]

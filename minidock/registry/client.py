@@ -284,7 +284,7 @@ class _Patience(urllib3.Retry):
         **named: Any,
     ) -> Self:
         following = super().increment(method, url, response, error, *rest, **named)
-        if error:
+        if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
             self.tell(why(error))
         elif response and response.status in _BUSY:
             self.tell(f"{response.status} {response.reason or ''}".strip())

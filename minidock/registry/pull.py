@@ -87,13 +87,24 @@ def pull(
     if store.is_named(reference, found.descriptor.digest, repo_digest):
         _check_platform(store.resolve(str(reference)).config, reference, platform)
         return Pulled(found.digest, changed=False)
+    image_id = parse_manifest(found.manifest, f"the manifest of {found.name}").config.digest
+    kept = store.keep(
+        image_id,
+        reference,
+        repo_digest,
+        lambda config: _check_platform(config, reference, platform),
+    )
+    if kept is not None:
+        return Pulled(found.digest, changed=kept)
     config = _config(found)
     with store.receive(config, found.manifest) as receiver:
         _check_platform(receiver.image, reference, platform)
+        receiver.prefer_own()
         _take_layers(receiver, found, watcher)
         notes = {REPO_DIGESTS: repo_digest}
         mine = Platform(receiver.image.os, receiver.image.architecture, receiver.image.variant)
-        entry = found.descriptor.but(annotations=notes, platform=mine)
+        entry = receiver.descriptor(found.descriptor.media_type)
+        entry = entry.but(annotations=notes, platform=mine)
         receiver.finish([] if reference.digest else [reference], entry)
     return Pulled(found.digest, changed=True)
 

@@ -6,8 +6,12 @@
     the manifest, last        PUT manifests/<tag>
 
 A registry refuses a manifest that names what it does not have, so a tag never leads to half an
-image. Layers go five at a time, as in Docker, and as they are stored: nothing is packed again, and
-the digest is the same there as here.
+image. Layers go five at a time, as in Docker. One that is kept as a plain tar is packed while it is
+sent, so that its digest is known at the end only:
+
+                              POST uploads/, PATCH <its Location> in chunks, PUT …?digest=…
+
+All others go as they are stored, and have the same digest there as here.
 
 See: distribution-spec "Push", "Mounting a blob from another repository"
 """
@@ -15,6 +19,7 @@ See: distribution-spec "Push", "Mounting a blob from another repository"
 from __future__ import annotations
 
 from minidock.errors import MinidockError
+from minidock.image.packed import Packer, is_plain
 from minidock.record import Record
 from minidock.registry.auth import Unauthorized
 from minidock.registry.client import Refused, Registry, push_scope
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minidock.image.store import ImageStore
+    from minidock.registry.client import Response
     from minidock.registry.credentials import Credentials
     from minidock.registry.pull import Watcher
     from minidock.spec.image import Descriptor
@@ -56,23 +62,24 @@ def push(
     registry = Registry(endpoint_of(reference.domain, settings), credentials)
     with store.hold():
         image = store.outgoing(reference)
-        sender = _Sender(registry, reference, store, watcher)
+        sender = _Sender(registry, reference, store, watcher, as_is=image.as_is)
         try:
             _send_layers(sender, image.layers)
+            sent = image.sent_as(sender.packed)
             sender.send(image.config)
             scope = push_scope(reference.path)
             registry.request(
                 "PUT",
                 f"/v2/{reference.path}/manifests/{reference.tag}",
                 scope,
-                headers={"Content-Type": image.descriptor.media_type},
-                body=image.manifest,
+                headers={"Content-Type": sent.descriptor.media_type},
+                body=sent.manifest,
                 expect=_GONE_UP,
             ).drain_conn()
         except (Refused, Unauthorized) as error:
             raise _denied(reference, error) from None
-        store.note_repo_digest(reference, image.descriptor.digest)
-    return Pushed(image.descriptor.digest, image.descriptor.size)
+        store.note_repo_digest(reference, image.entry, sent.descriptor.digest)
+    return Pushed(sent.descriptor.digest, sent.descriptor.size)
 
 
 def _denied(reference: Reference, error: MinidockError) -> MinidockError:
@@ -103,12 +110,21 @@ def _send_layers(sender: _Sender, layers: tuple[Descriptor, ...]) -> None:
 
 
 class _Sender:
-    """Sends the blobs of one image; used by several threads."""
+    """Sends the blobs of one image; used by several threads. `packed` are the plain layers among
+    them, and what they became."""
 
     def __init__(
-        self, registry: Registry, reference: Reference, store: ImageStore, watcher: Watcher
+        self,
+        registry: Registry,
+        reference: Reference,
+        store: ImageStore,
+        watcher: Watcher,
+        *,
+        as_is: bool,
     ) -> None:
         self.stopped = False
+        self.packed: dict[Digest, Descriptor] = {}
+        self._as_is = as_is
         self._registry = registry
         self._name = reference.path
         self._domain = reference.domain
@@ -119,35 +135,64 @@ class _Sender:
     def send_layer(self, layer: Descriptor) -> None:
         short = layer.digest.short
         self._watcher.status(short, "Preparing")
-        self._watcher.status(short, self.send(layer))
+        pack = is_plain(layer) and not self._as_is
+        self._watcher.status(short, self._send_packed(layer) if pack else self.send(layer))
+
+    def _send_packed(self, layer: Descriptor) -> str:
+        """One plain layer as gzip; as `send`."""
+        known = self._store.find_packed(layer.digest)
+        if known:
+            self.packed[layer.digest] = known
+            if self._registry.has(self._name, "blobs", known.digest, self._scope):
+                return "Layer already exists"
+        upload, source = self._begin(known.digest if known else None, layer.digest)
+        if not upload:
+            return f"Mounted from {source}"
+        packer = Packer(self._pieces(layer))
+        response = self._put("PATCH", upload, iter(packer))
+        blob = self.packed[layer.digest] = packer.blob
+        self._put("PUT", _with_digest(self._registry.location(response), blob.digest), b"")
+        self._store.note_packed(layer.digest, blob)
+        return "Pushed"
 
     def send(self, blob: Descriptor) -> str:
         """One blob, if it is not there; how it came there, in Docker's words."""
         if self._registry.has(self._name, "blobs", blob.digest, self._scope):
             return "Layer already exists"
-        upload, source = self._begin(blob)
+        upload, source = self._begin(blob.digest, blob.digest)
         if not upload:
             return f"Mounted from {source}"
-        separator = "&" if "?" in upload else "?"
         # In one piece: chunks of our own would only be put together again over there.
-        self._registry.request(
-            "PUT",
-            f"{upload}{separator}digest={blob.digest}",
-            self._scope,
-            headers={"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)},
-            body=self._pieces(blob),
-            expect=_GONE_UP,
-            retry=False,  # a body that was read once is gone
-        ).drain_conn()
+        self._put("PUT", _with_digest(upload, blob.digest), self._pieces(blob), blob.size)
         return "Pushed"
 
-    def _begin(self, blob: Descriptor) -> tuple[str, str]:
-        """Where to send it to; or "" and the repository next door that had it."""
+    def _put(
+        self, method: str, url: str, body: Iterator[bytes] | bytes, size: int = -1
+    ) -> Response:
+        """Send a body; of unknown size, in chunks."""
+        headers = {"Content-Type": "application/octet-stream"}
+        if size >= 0:
+            headers["Content-Length"] = str(size)
+        response = self._registry.request(
+            method,
+            url,
+            self._scope,
+            headers=headers,
+            body=body,
+            expect=_GONE_UP,
+            retry=False,  # a body that was read once is gone
+        )
+        response.drain_conn()
+        return response
+
+    def _begin(self, digest: Digest | None, stored: Digest) -> tuple[str, str]:
+        """Where to send a blob to; or "" and the repository next door that had it. `digest` is
+        what it is called over there, if that is known, `stored` here."""
         path = f"/v2/{self._name}/blobs/uploads/"
-        for source in self._store.repositories_of(blob.digest, self._domain):
+        for source in self._store.repositories_of(stored, self._domain) if digest else ():
             if source == self._name:
                 continue
-            query = f"?mount={blob.digest}&from={source}"
+            query = f"?mount={digest}&from={source}"
             response = self._registry.request("POST", path + query, self._scope, expect=_GONE_UP)
             response.drain_conn()
             if response.status == 201:
@@ -166,3 +211,7 @@ class _Sender:
                 yield data
                 sent += len(data)
                 self._watcher.progress(short, "Pushing", sent, blob.size)
+
+
+def _with_digest(upload: str, digest: Digest) -> str:
+    return f"{upload}{'&' if '?' in upload else '?'}digest={digest}"

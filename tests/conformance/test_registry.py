@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,74 @@ def test_a_layer_that_is_next_door_is_not_sent_again(minidock, shop: str) -> Non
     assert lines[-1].startswith("latest: digest: sha256:")
     lines = minidock.ok("push", other).splitlines()
     assert sum(line.endswith(": Layer already exists") for line in lines) == 2, lines
+
+
+def test_layers_are_packed_on_the_way(minidock, registry) -> None:
+    """What is a plain tar here is gzip there: another manifest, the same image."""
+    name = f"{registry.address}/packed/{os.urandom(4).hex()}"
+    minidock.ok("run", "--name", "maker", "busybox", "sh", "-c", "head -c 4000000 /dev/zero > /z")
+    minidock.ok("commit", "-c", "CMD wc -c /z", "maker", name)
+    minidock.ok("rm", "maker")
+    try:
+        image_id = minidock.ok("inspect", "-f", "{{.Id}}", name)
+        before = minidock.ok("inspect", "-f", "{{.RootFS.Layers}}", name)
+        pushed = minidock.ok("push", name).splitlines()[-1]
+        digest = pushed.split()[2]
+        manifest = json.loads(fetch(registry, name, "manifests", digest))
+        assert pushed.endswith(f"size: {len(fetch(registry, name, 'manifests', digest))}")
+        for layer in manifest["layers"]:
+            assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip"
+            blob = fetch(registry, name, "blobs", layer["digest"])
+            assert len(blob) == layer["size"]
+            assert blob[:3] == b"\x1f\x8b\x08"
+        assert manifest["layers"][-1]["size"] < 100_000, "it is only zeros"
+        assert minidock.ok("inspect", "-f", "{{.RepoDigests}}", name) == f"[{name}@{digest}]\n"
+        again = minidock.ok("push", name).splitlines()
+        assert sum(line.endswith(": Layer already exists") for line in again) == 2
+        assert again[-1] == pushed
+        assert "Status: Image is up to date" in minidock.ok("pull", name)
+        minidock.ok("rmi", name)
+        minidock.ok("pull", name)
+        assert minidock.ok("inspect", "-f", "{{.Id}}", name) == image_id
+        assert minidock.ok("inspect", "-f", "{{.RootFS.Layers}}", name) == before
+        assert minidock.ok("run", "--rm", name) == "4000000 /z\n"
+        assert minidock.ok("push", name).splitlines()[-1] == pushed, "now it goes as it came"
+    finally:
+        minidock("rmi", "-f", name)
+
+
+def test_the_same_image_under_another_name_is_not_fetched(minidock, registry) -> None:
+    """busybox is here as plain layers; the registry has it packed. The id says that it is it."""
+    name = f"{registry.address}/same/{os.urandom(4).hex()}"
+    minidock.ok("tag", "busybox", name)
+    minidock.ok("push", name)
+    minidock.ok("rmi", name)
+    lines = minidock.ok("pull", name).splitlines()
+    assert not any(line.endswith(": Pull complete") for line in lines)
+    assert lines[-2] == f"Status: Downloaded newer image for {name}:latest"
+    assert minidock.ok("inspect", "-f", "{{.Id}}", name) == minidock.ok(
+        "inspect", "-f", "{{.Id}}", "busybox"
+    )
+    minidock.ok("rmi", name)
+
+
+def test_what_was_remembered_of_packing_may_be_nonsense(minidock, registry) -> None:
+    name = f"{registry.address}/nonsense/{os.urandom(4).hex()}"
+    minidock.ok("tag", "busybox", name)
+    packed = minidock.root / "images/packed.json"
+    for text in ("", "[", "[]", '{"x": 1}'):
+        packed.write_text(text)
+        minidock.ok("push", name)
+    minidock.ok("rmi", name)
+    assert all(key.startswith("sha256:") for key in json.loads(packed.read_text()))
+
+
+def fetch(registry, name: str, kind: str, digest: str) -> bytes:
+    path = name.partition("/")[2]
+    url = f"http://{registry.address}/v2/{path}/{kind}/{digest}"
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=accept), timeout=30) as answer:
+        return bytes(answer.read())
 
 
 def test_all_tags(minidock, shop: str) -> None:
