@@ -98,6 +98,10 @@ import minidock.cli.main, minidock.engine.spawn, minidock.linux.seal, minidock.c
 import minidock.cli.run_options, minidock.engine.containers, minidock.engine.paths
 import minidock.engine.run, minidock.engine.client, minidock.image.store
 """
+EXEC = """
+import minidock.cli.main, minidock.cli.container_exec, minidock.engine.exec
+import minidock.engine.containers, minidock.engine.client
+"""
 LAUNCHER = """
 import minidock.engine.launcher, minidock.runtime.launch
 import minidock.runtime.plan, minidock.runtime.exec
@@ -116,6 +120,7 @@ ps(parse(PS, "ps", ["-a"]), App(root="/nonexistent", run_root="/nonexistent"))
     "code",
     [
         pytest.param(RUN, id="run"),
+        pytest.param(EXEC, id="exec"),
         pytest.param(PS, id="ps"),
         pytest.param(LAUNCHER, id="launcher"),
         pytest.param("import minidock.engine.spawn, minidock.engine.monitor", id="monitor"),
