@@ -18,7 +18,7 @@ from minidock.cli.app import App, describe
 from minidock.cli.command import ClientError, Command, Flag, UsageError
 from minidock.cli.parse import Parsed, bad_usage, check_count, parse
 from minidock.cli.registry import GROUPS, NEED_MONITOR, find, load
-from minidock.engine.output import OutputClosed
+from minidock.engine.output import OutputClosed, open_standard_descriptors
 from minidock.errors import MinidockError, StartFailed
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ GROUP = Command(help="", run="", interspersed=False)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The `minidock` command. Returns its exit code; `argv` is without the program's name."""
-    _open_standard_descriptors()
+    open_standard_descriptors()
     app = App(root="/var/lib/minidock", run_root="/run/minidock")
     try:
         return dispatch(app, list(sys.argv[1:] if argv is None else argv), os.environ)
@@ -185,12 +185,3 @@ def _directory(options: Parsed, flag: str, from_environment: str | None) -> str:
     if not path:
         raise UsageError(f"minidock: --{flag} must name a directory\n", 125)
     return os.path.abspath(path)
-
-
-def _open_standard_descriptors() -> None:
-    """Make sure 0, 1 and 2 are open: a state file must not become somebody's standard output."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one

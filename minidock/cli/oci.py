@@ -24,8 +24,8 @@ import sys
 
 from minidock.cli.command import Command, Flag, UsageError
 from minidock.cli.parse import Parsed, parse
-from minidock.engine.output import write_all
-from minidock.errors import MinidockError
+from minidock.engine.output import open_standard_descriptors, write_all
+from minidock.errors import MinidockError, StartFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,10 +146,8 @@ NOT_ROOT = "root's rights are needed (CAP_SYS_ADMIN), and this root has not got 
 
 def entry() -> NoReturn:
     """What `minidock-oci` calls."""
-    from minidock.cli.main import _open_standard_descriptors
-
     gc.disable()  # nothing here lives long enough to be worth looking at
-    _open_standard_descriptors()
+    open_standard_descriptors()
     os._exit(main(sys.argv[1:]))
 
 
@@ -242,9 +240,11 @@ def _dispatch(options: Parsed, context: Oci, words: list[str]) -> int:
 
 def _words(error: MinidockError | OSError, name: str) -> str:
     """runc's words, which engines search for `executable file not found` and the like."""
-    from minidock.runtime.lifecycle import explain_failure
+    message = error.message if isinstance(error, MinidockError) else ""
+    if isinstance(error, (OSError, StartFailed)):
+        from minidock.runtime.sync import describe_error
 
-    message = explain_failure(error)
+        message = f"unable to start container process: {describe_error(error)}"
     if name == "exec":
         return f"exec failed: {message}"
     return f"minidock {name} failed: {message}" if name in ENTER else message

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from minidock.cli.oci import Oci
     from minidock.cli.parse import Parsed
-    from minidock.runtime.lifecycle import Request
+    from minidock.runtime.creation import Request
 
 _BUNDLE = (
     Flag("bundle", "b", help="The bundle's directory (default: the current one)", value="dir"),
@@ -75,7 +75,7 @@ DELETE = Command(
 
 
 def _request(args: Parsed, oci: Oci) -> Request:
-    from minidock.runtime.lifecycle import Request
+    from minidock.runtime.creation import Request
 
     return Request(
         root=oci.root,
@@ -109,7 +109,7 @@ def _listen_fds() -> int:
 
 def create(args: Parsed, oci: Oci) -> int:
     """`minidock oci create`"""
-    from minidock.runtime.lifecycle import Creation
+    from minidock.runtime.creation import Creation
 
     creation = Creation(_request(args, oci), oci.warn, wait=True)
     take_terminal = _console(args, creation.process.terminal, detach=True)
@@ -132,8 +132,9 @@ def _console(args: Parsed, terminal: bool, *, detach: bool) -> Callable[[int], N
 
 def run(args: Parsed, oci: Oci) -> int:
     """`minidock oci run`"""
+    from minidock.runtime.creation import Creation
     from minidock.runtime.foreground import Foreground
-    from minidock.runtime.lifecycle import Creation, delete
+    from minidock.runtime.lifecycle import delete
 
     request = _request(args, oci)
     creation = Creation(request, oci.warn, wait=False)

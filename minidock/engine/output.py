@@ -32,3 +32,12 @@ def write_all(fd: int, data: bytes) -> None:
         except OSError as error:
             error.filename = f"write {_NAMES.get(fd, fd)}"
             raise
+
+
+def open_standard_descriptors() -> None:
+    """Make sure 0, 1 and 2 are open: a state file must not become somebody's standard output."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one

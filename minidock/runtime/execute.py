@@ -14,17 +14,11 @@ from minidock.errors import Conflict, StartFailed
 from minidock.linux import signals as signal
 from minidock.linux.host import read_facts, start_time
 from minidock.record import Record
+from minidock.runtime.bundle import granted_process, read_config, stored_spec, write_pid_file
 from minidock.runtime.launch import Unobserved, launch
-from minidock.runtime.lifecycle import (
-    granted_process,
-    hook_state,
-    read_config,
-    status,
-    stored_spec,
-    write_pid_file,
-)
+from minidock.runtime.lifecycle import status
 from minidock.runtime.manner import Manner
-from minidock.runtime.state import StateDirectory
+from minidock.runtime.state import StateDirectory, hook_state
 from minidock.spec.fields import load_object
 from minidock.spec.runtime import parse_process
 
@@ -32,8 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minidock.runtime.bundle import Warn
     from minidock.runtime.entrant import Entrant, Fork
-    from minidock.runtime.lifecycle import Warn
     from minidock.spec.runtime import Process, Spec
 
 

@@ -63,6 +63,12 @@ class ContainerState(Record):
         )
 
 
+def hook_state(state: ContainerState) -> str:
+    """The state of a container as hooks read it, but for "status" and "pid"."""
+    document = {"ociVersion": OCI_VERSION, "id": state.id, "bundle": state.bundle}
+    return dumps({**document, "annotations": dict(state.annotations)})
+
+
 class StateDirectory:
     """The directory of one container, made or not."""
 
