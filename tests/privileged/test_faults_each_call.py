@@ -83,9 +83,11 @@ def tell_the_truth(minidock) -> list[str]:
         assert state in ("created", "running", "paused", "restarting", "exited")
         minidock.ok("inspect", name)  # it is found by its name, too
         if state in ("running", "paused"):
-            told = minidock.ok("inspect", "-f", "{{.State.Pid}} {{.State.Status}}", container_id)
-            pid, now = told.split()
-            assert now not in ("running", "paused") or Path(f"/proc/{pid}").exists()
+            pid = minidock.ok("inspect", "-f", "{{.State.Pid}}", container_id).strip()
+            # 0, or gone: it may have ended while we looked, and then that is what is said now.
+            if pid == "0" or not Path(f"/proc/{pid}").exists():
+                now = minidock.ok("inspect", "-f", "{{.State.Pid}}", container_id).strip()
+                assert now != pid or pid == "0"
         ids.append(container_id)
     return ids
 
