@@ -17,10 +17,13 @@ from _frozen_importlib_external import MAGIC_NUMBER  # that of the .pyc files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
+
+
+_LENGTH = 4  # bytes that say how long the table of modules is; their code follows it
 
 
 class Preloaded:
@@ -28,18 +31,21 @@ class Preloaded:
 
     def __init__(self, path: str) -> None:
         with open(path, "rb", 0) as file:
-            content = file.read()
+            content = memoryview(file.read())
+        start = len(MAGIC_NUMBER) + _LENGTH
         if content[: len(MAGIC_NUMBER)] != MAGIC_NUMBER:
             raise ValueError("compiled by another Python")
-        modules = marshal.loads(memoryview(content)[len(MAGIC_NUMBER) :])
-        self._modules: dict[str, tuple[bool, str, bytes]] = modules
+        code = start + int.from_bytes(content[start - _LENGTH : start], "little")
+        index: dict[str, tuple[bool, str, int, int]] = marshal.loads(content[start:code])
+        self._index = index
+        self._code = content[code:]
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Where a module is found: here, or not at all."""
-        found = self._modules.get(name)
+        found = self._index.get(name)
         if found is None:
             return None
-        is_package, origin, _ = found
+        is_package, origin, _, _ = found
         loader: Any = self
         spec = type(sys.__spec__)(name, loader, origin=origin, is_package=is_package)
         if is_package:  # what is not in our file is looked for in its directory
@@ -51,9 +57,9 @@ class Preloaded:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's code."""
-        _, origin, code = self._modules[module.__name__]
+        _, origin, start, end = self._index[module.__name__]
         module.__file__ = origin
-        exec(marshal.loads(code), module.__dict__)
+        exec(marshal.loads(self._code[start:end]), module.__dict__)
 
 
 def use(path: str) -> None:
@@ -65,18 +71,33 @@ def use(path: str) -> None:
     sys.meta_path.insert(0, finder)
 
 
-def write(path: str, names: Sequence[str]) -> None:
-    """Write a file for `use`: the modules of these names and all of ours that they import. In it
-    are no docstrings and no assertions."""
-    for name in names:
-        __import__(name)
-    modules: dict[str, tuple[bool, str, bytes]] = {}
-    for name, module in sorted(sys.modules.items()):
-        origin = getattr(module, "__file__", None)
-        if name.partition(".")[0] == __name__.partition(".")[0] and origin:
+def write(path: str, prefixes: Sequence[str]) -> None:
+    """Write a file for `use`: every module of ours whose name begins with one of `prefixes`
+    ("minidock.runtime": the whole package). In it are no docstrings and no assertions."""
+    index: dict[str, tuple[bool, str, int, int]] = {}
+    code = b""
+    for name, origin in _modules():
+        if name.startswith(tuple(prefixes)):
             with open(origin, "rb") as file:
-                code = compile(file.read(), origin, "exec", dont_inherit=True, optimize=2)
+                compiled = compile(file.read(), origin, "exec", dont_inherit=True, optimize=2)
+            one = marshal.dumps(compiled)
             is_package = origin.endswith("/__init__.py")
-            modules[name] = (is_package, origin, marshal.dumps(code))
+            index[name] = (is_package, origin, len(code), len(code) + len(one))
+            code += one
+    table = marshal.dumps(index)
     with open(path, "wb") as file:
-        file.write(MAGIC_NUMBER + marshal.dumps(modules))
+        file.write(MAGIC_NUMBER + len(table).to_bytes(_LENGTH, "little") + table + code)
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    """Name and file of every module of this package."""
+    import os
+
+    root = os.path.dirname(os.path.abspath(__file__))
+    for directory, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if name != "__pycache__")
+        for name in sorted(names):
+            if name.endswith(".py"):
+                origin = f"{directory}/{name}"
+                dotted = origin[len(os.path.dirname(root)) + 1 : -len(".py")].replace("/", ".")
+                yield dotted.removesuffix(".__init__"), origin

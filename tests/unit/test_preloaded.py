@@ -28,7 +28,7 @@ def after_use(path: Path, code: str) -> str:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("preloaded") / "modules"
-    code = f"preloaded.write({str(path)!r}, ['minidock.runtime.plan'])"
+    code = f"preloaded.write({str(path)!r}, ['minidock.runtime', 'minidock.isolation'])"
     after_use(Path("/nonexistent"), code)
     return path
 
@@ -46,8 +46,16 @@ print(plan.__doc__, type(minidock.isolation.__spec__.loader).__name__)
 def test_what_is_not_in_there_is_imported_as_ever(written: Path) -> None:
     code = "import minidock.cli.table as t; print(type(t.__spec__.loader).__name__)"
     assert after_use(written, code) == "SourceFileLoader\n"
-    code = "import minidock.runtime.lifecycle as t; print(type(t.__spec__.loader).__name__)"
-    assert after_use(written, code) == "SourceFileLoader\n", "in a package that is in there"
+
+
+def test_a_module_of_a_package_that_is_in_there_need_not_be(tmp_path: Path) -> None:
+    path = tmp_path / "modules"
+    after_use(path, f"preloaded.write({str(path)!r}, ['minidock.spec', 'minidock.cli.oci'])")
+    code = """
+import minidock.cli.oci as a, minidock.cli.table as b, minidock.spec.runtime as c
+print(*(type(m.__spec__.loader).__name__ for m in (a, b, c)))
+"""
+    assert after_use(path, code) == "Preloaded SourceFileLoader Preloaded\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", preloaded.MAGIC_NUMBER, b"\0\0\r\n" + b"x" * 99])
