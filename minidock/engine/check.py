@@ -48,8 +48,14 @@ def _check_directories(paths: Paths, containers: Containers) -> Iterator[Problem
             yield Problem(
                 f"{path} is no container: making or removing it was interrupted",
                 "remove it",
-                partial(remove_tree, whole),
+                partial(_remove_unmade, containers, name, whole),
             )
+
+
+def _remove_unmade(containers: Containers, name: str, directory: str) -> None:
+    """Unless it was being made when it was looked at, and is a container now."""
+    if containers.load(name) is None:
+        remove_tree(directory)
 
 
 def _check_names(paths: Paths) -> Iterator[Problem]:

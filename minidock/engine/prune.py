@@ -105,6 +105,7 @@ def prune_images(
             except (Conflict, NotFound):
                 continue  # others were built on it, or it went with another
             lines += [line[0].lower() + line[1:] for line in gone]
+    images.sweep(lambda: image_uses(containers))  # also what others were kept from sweeping
     after = layer_sizes(images)
     return Pruned(tuple(lines), sum(before.values()) - sum(after.values()))
 

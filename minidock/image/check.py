@@ -63,7 +63,7 @@ def check_images(
     damaged: set[Digest] = set()
     yield from _check_blobs(layout, images, damaged)
     yield from _check_layer_contents(layout, images, damaged)
-    yield from _check_snapshots(snapshots, images, used_lowerdirs)
+    yield from _check_snapshots(layout, snapshots, images, used_lowerdirs)
     yield from _check_half_made(layout, snapshots)
 
 
@@ -118,7 +118,7 @@ def _check_blobs(
             yield Problem(
                 f"blob {digest} belongs to no image",
                 "remove it",
-                partial(layout.blobs.remove, digest),
+                partial(_remove_orphan, layout, digest),
             )
             continue
         found, size = _digest_of(layout, digest)
@@ -132,6 +132,12 @@ def _check_blobs(
             _fetch_again(owner) if owner else "remove the image it belongs to",
             partial(layout.blobs.remove, digest) if again else None,
         )
+
+
+def _remove_orphan(layout: Layout, digest: Digest) -> None:
+    """Unless an image came meanwhile that has it: nobody was kept from working by the check."""
+    if digest not in mark(layout).blobs:
+        layout.blobs.remove(digest)
 
 
 def _blobs_of(image: StoredImage) -> set[Digest]:
@@ -192,7 +198,10 @@ def _check_layer_contents(
 
 
 def _check_snapshots(
-    snapshots: Snapshots, images: list[StoredImage], used_lowerdirs: Iterable[str]
+    layout: Layout,
+    snapshots: Snapshots,
+    images: list[StoredImage],
+    used_lowerdirs: Iterable[str],
 ) -> Iterator[Problem]:
     """The unpacked layers."""
     of_images = {chain for image in images for chain in chain_ids(image.diff_ids)}
@@ -211,7 +220,9 @@ def _check_snapshots(
         known = snapshots.known(chain)
         if chain not in of_images and chain not in of_containers:
             yield Problem(
-                f"layer {chain} belongs to no image and no container", "remove it", discard
+                f"layer {chain} belongs to no image and no container",
+                "remove it",
+                partial(_discard_orphan, layout, chain, discard),
             )
         elif known is None:
             yield Problem(f"layer {chain} was not unpacked to its end", "unpack it anew", discard)
@@ -237,6 +248,12 @@ def _discarder(snapshots: Snapshots, chain: ChainID, in_use: bool) -> Callable[[
             snapshots.unlink(known.link)
 
     return discard
+
+
+def _discard_orphan(layout: Layout, chain: ChainID, discard: Callable[[], object] | None) -> None:
+    """As `_remove_orphan`."""
+    if discard and chain not in mark(layout).chains:
+        discard()
 
 
 def _check_half_made(layout: Layout, snapshots: Snapshots) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ from minidock.spec.image import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from minidock.image.blobs import Blobs
@@ -99,18 +99,20 @@ def is_left_over(blobs: Blobs, name: str) -> bool:
     return not is_kept(blobs.ingest, name) and not os.path.exists(f"/proc/{writer}")
 
 
-def sweep(layout: Layout, snapshots: Snapshots, used_lowerdirs: Iterable[str]) -> bool:
+def sweep(
+    layout: Layout, snapshots: Snapshots, used_lowerdirs: Callable[[], Iterable[str]]
+) -> bool:
     """Remove what neither images nor containers need. False if somebody was writing meanwhile.
 
-    `used_lowerdirs`: the directories that containers stack, as `ImageStore.lowerdirs` named them.
-    If an image is so damaged that it cannot be marked, nothing is swept either: raises
-    `StoreError`.
+    `used_lowerdirs()`: the directories that containers stack, as `ImageStore.lowerdirs` named them.
+    Asked for under the lock: before, one could be made that is not among them. If an image is so
+    damaged that it cannot be marked, nothing is swept either: raises `StoreError`.
     """
     with alone(layout.lock_path) as lock:
         if not lock.held:
             return False
         marked = mark(layout)
-        used = {chain for path in used_lowerdirs if (chain := snapshots.chain_of(path))}
+        used = {chain for path in used_lowerdirs() if (chain := snapshots.chain_of(path))}
         keep = marked.chains | used
         for digest in layout.blobs.all():
             if digest not in marked.blobs:

@@ -224,7 +224,7 @@ def remove_image(
         return tidy([e for entry in entries if (e := _after(layout.blobs, entry, plan))])
 
     layout.update(change)
-    sweep(layout, snapshots, [path for use in used_by() for path in use.lowerdirs])
+    sweep(layout, snapshots, lambda: [path for use in used_by() for path in use.lowerdirs])
     return lines
 
 

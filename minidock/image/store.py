@@ -407,7 +407,12 @@ class ImageStore:
         """Remove what neither images nor containers need. False if somebody is writing."""
         from minidock.image.gc import sweep
 
-        lowerdirs = [path for use in used_by() for path in use.lowerdirs]
+        if not os.path.isdir(self._layout.directory):
+            return True  # nothing was ever written
+
+        def lowerdirs() -> list[str]:
+            return [path for use in used_by() for path in use.lowerdirs]
+
         return sweep(self._layout, self._snapshots, lowerdirs)
 
 

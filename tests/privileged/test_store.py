@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from minidock.errors import BadArchive, InvalidInput, NotFound, StoreError
+from minidock.image.locks import alone
 from minidock.image.removal import ImageUse
 from minidock.image.store import ImageStore, StoredImage
 from minidock.spec.digest import Digest
@@ -448,3 +449,17 @@ def test_what_is_no_image_is_left_alone(store: ImageStore, root: Path) -> None:
     after = json.loads(index.read_text())
     assert strange in after["manifests"]
     assert after["annotations"] == {"kept": "too"}
+
+
+def test_who_sweeps_asks_for_containers_under_the_lock(store: ImageStore, tmp_path: Path) -> None:
+    """One that is made between the question and the sweep would lose its layers."""
+    store.import_tarball(io.BytesIO(b"\0" * 10240), None)
+    held = []
+
+    def uses() -> tuple[ImageUse, ...]:
+        with alone(str(tmp_path / "root/images/lock")) as lock:
+            held.append(not lock.held)
+        return ()
+
+    assert store.sweep(uses)
+    assert held == [True]
