@@ -88,6 +88,9 @@ class Creation:
             annotations=spec.annotations,
             cgroups_path=spec.cgroups_path,
             systemd_cgroup=request.systemd_cgroup,
+            late_hooks=" ".join(
+                point for point in ("poststart", "poststop") if getattr(spec.hooks, point)
+            ),
         )
         home.save(state)
         home.write("config.json", self._config)

@@ -21,12 +21,11 @@ import errno
 import os
 import time
 
-from minidock.errors import Conflict, MinidockError, NotFound, StartFailed
+from minidock.errors import Conflict, NotFound, StartFailed
 from minidock.isolation.cgroups import common as cgroups
 from minidock.linux import signals as signal
 from minidock.linux.cgroupfs import read_cgroup_facts
 from minidock.linux.host import start_time
-from minidock.runtime.bundle import stored_spec
 from minidock.runtime.state import ContainerState, StateDirectory, hook_state
 
 TYPE_CHECKING = False
@@ -57,9 +56,10 @@ def start(root: str, container_id: str, warn: Warn) -> None:
         found = status(home, state)
         if found == "created":
             _release(home)
-            spec = stored_spec(home, state)
-            if spec.hooks.poststart:
-                run_hooks("poststart", spec, state, state.pid, warn)
+            if "poststart" in state.late_hooks:
+                from minidock.runtime.bundle import stored_spec
+
+                run_hooks("poststart", stored_spec(home, state), state, state.pid, warn)
         elif found == "stopped":
             raise Conflict("cannot start a container that has stopped")
         else:
@@ -163,14 +163,14 @@ def _delete(home: StateDirectory, warn: Warn, *, force: bool) -> None:
         words = f"cannot delete container {home.id} that is not stopped: {found}"
         raise Conflict(words)
     end(state)
-    try:
-        spec = stored_spec(home, state)
-    except MinidockError:
-        home.remove()  # killed before there was one
+    if "poststop" not in state.late_hooks or not state.pid:
+        home.remove()
         return
+    from minidock.runtime.bundle import stored_spec
+
+    spec = stored_spec(home, state)
     home.remove()
-    if spec.hooks.poststop:
-        run_hooks("poststop", spec, state, 0, warn)
+    run_hooks("poststop", spec, state, 0, warn)
 
 
 def end(state: ContainerState) -> None:

@@ -41,7 +41,8 @@ _WAIT_FOR_LOCK = 10.0  # seconds
 
 
 class ContainerState(Record):
-    """What state.json says. `pid` is 0 until there is an init; `created` is RFC 3339."""
+    """What state.json says. `pid` is 0 until there is an init; `created` is RFC 3339; `late_hooks`
+    has the points after the start that have hooks ("poststart poststop")."""
 
     id: str
     bundle: str
@@ -53,6 +54,7 @@ class ContainerState(Record):
     pid: int = 0
     start_time: int = 0
     boot_id: str = ""
+    late_hooks: str = ""
 
     def alive(self) -> bool:
         """Whether init, that very process, has not ended."""
