@@ -10,9 +10,7 @@ import os
 
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
-from minidock.engine.health import has_check, merge_check
 from minidock.engine.monitor_order import IS_STARTED, Order
-from minidock.engine.restart import checked_policy
 from minidock.engine.statefile import sync_directory, write_file, write_json
 from minidock.engine.sweep import MARKER, creating, sweep
 from minidock.errors import InvalidInput, NotFound
@@ -145,7 +143,7 @@ def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
         "ReadonlyRootfs": options.read_only,
         "Init": options.init,
         "ConsoleSize": list(options.console_size),
-        "RestartPolicy": checked_policy(*options.restart),
+        "RestartPolicy": _restart_policy(*options.restart),
         **asked,
     }
 
@@ -169,7 +167,7 @@ def start(
     letters += "r" if host_config["AutoRemove"] else ""
     letters += "a" if attach else ""
     letters += "e" if narrate else ""
-    letters += "h" if has_check(config) else ""
+    letters += "h" if _has_check(config) else ""
     letters += "k" if host_config["PidMode"] else ""
     letters += "s" if bundle.known_late(host_config) else ""
     order = Order(container.directory, container.run_dir, letters)
@@ -192,6 +190,22 @@ def _await_other_start(container: Container, refusal: Outcome) -> Outcome:
             return Outcome("failed", 128, refusal.message)
         sleep(0.005)
     return Outcome("started", 0)
+
+
+def _has_check(config: dict[str, Any]) -> bool:
+    if not config.get("Healthcheck"):
+        return False  # the usual case, for which nothing is imported
+    from minidock.engine.health import has_check
+
+    return has_check(config)
+
+
+def _restart_policy(name: str, most: int) -> dict[str, object]:
+    if (name, most) == ("no", 0):
+        return {"Name": name, "MaximumRetryCount": most}
+    from minidock.engine.restart import checked_policy
+
+    return checked_policy(name, most)
 
 
 def _take_name(containers: Containers, wanted: str, container_id: str) -> str:
@@ -250,9 +264,10 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         config["StopSignal"] = stop_signal
     if options.stop_timeout is not None:
         config["StopTimeout"] = options.stop_timeout
-    check = merge_check(options.health_check, base.get("Healthcheck"))
-    if check:
-        config["Healthcheck"] = check
+    if options.health_check or base.get("Healthcheck"):
+        from minidock.engine.health import merge_check
+
+        config["Healthcheck"] = merge_check(options.health_check, base.get("Healthcheck"))
     if base.get("Shell"):
         config["Shell"] = base["Shell"]
     if base.get("ExposedPorts"):
