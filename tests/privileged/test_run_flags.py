@@ -425,9 +425,7 @@ def test_commit_leaves_what_is_paused_paused(minidock) -> None:
 def test_a_paused_container_can_be_ended(minidock, command: str) -> None:
     container = background(minidock, "--name", "frozen")
     minidock.ok("pause", "frozen")
-    started = time.monotonic()
-    minidock.ok(*command.split(), "frozen", timeout=20)
-    assert time.monotonic() - started < 8
+    minidock.ok(*command.split(), "frozen", timeout=60)  # what is not thawed never ends
     left = minidock("inspect", "-f", "{{.State.Status}}", container).stdout.strip()
     assert left == {"rm": "", "restart": "running"}.get(command.split()[0], "exited")
 
@@ -463,10 +461,13 @@ def test_stats_measures(minidock) -> None:
 def test_stats_draws_over_itself(minidock) -> None:
     background(minidock, "--name", "drawn")
     process = minidock.popen("stats", stdout=-1)
-    try:
-        time.sleep(2.5)
-    finally:
-        process.terminate()
-    text = process.communicate()[0].decode()
+    data = b""
+    while data.count(b"\033[J") < 2:
+        more = os.read(process.stdout.fileno(), 65536)
+        assert more, "it ended by itself"
+        data += more
+    process.terminate()
+    process.communicate()
+    text = data.decode()
     assert text.startswith("\033[HCONTAINER ID   NAME      CPU %") and text.count("\033[J") >= 2
     assert text.count("drawn") >= 2 and "\n" not in text.replace("\033[K\n", "")
