@@ -147,14 +147,26 @@ def fetch(
     from minidock.registry.settings import read_settings
 
     tell = None if quiet else _teller(app)
-    found = find(reference, platform, _known(reference), read_settings(), tell)
+    known, settings = _known(reference), read_settings()
     out = app.stderr if aside else app.stdout
     say = app.err if aside else app.out
-    if not quiet:
-        which = reference.digest or reference.tag
-        say(f"{which}: Pulling from {reference.path}\n")
-    with watch(out, quiet=quiet) as watcher:
-        pulled = pull_image(ImageStore(app.root), reference, platform, found, watcher)
+    avoid: list[str] = []
+    pulled = None
+    while not pulled:
+        found = find(reference, platform, known, settings, tell, avoid)
+        if not quiet and not avoid:
+            which = reference.digest or reference.tag
+            say(f"{which}: Pulling from {reference.path}\n")
+        try:
+            with watch(out, quiet=quiet) as watcher:
+                pulled = pull_image(ImageStore(app.root), reference, platform, found, watcher)
+        except MinidockError as error:
+            mirror = found.registry.endpoint
+            if not mirror.mirror:
+                raise
+            avoid.append(mirror.host)  # it has the name, and not all of what that stands for
+            if tell:
+                tell(f"mirror {mirror.host}: {error.message}; asking elsewhere")
     if not quiet:
         state = "Downloaded newer image" if pulled.changed else "Image is up to date"
         say(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")

@@ -75,8 +75,8 @@ class Registry:
         self.tell = tell
         retries = _Patience(
             total=None,
-            connect=2,
-            read=TRIES - 1,
+            connect=0 if endpoint.mirror else 2,  # there is somebody else to ask
+            read=0 if endpoint.mirror else TRIES - 1,
             status=TRIES,
             redirect=5,
             other=0,  # a certificate is no better the next time

@@ -36,7 +36,7 @@ from minidock.spec.image import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from typing import Any, Protocol
 
     from minidock.image.compression import Source
@@ -129,10 +129,13 @@ def find(
     credentials: Credentials | None,
     settings: Mapping[str, Mapping[str, Any]],
     tell: Callable[[str], object] | None = None,
+    avoid: Container[str] = (),
 ) -> Found:
-    """Ask the mirrors, then the registry; `tell` hears of what takes long. Raises `NotFound`,
-    `MinidockError`."""
+    """Ask the mirrors, but not those hosts that are to be avoided, then the registry; `tell` hears
+    of what takes long. Raises `NotFound`, `MinidockError`."""
     for mirror in mirrors_of(reference.domain, settings):
+        if mirror.host in avoid:
+            continue
         try:
             return _find(Registry(mirror, None, tell), reference, platform)
         except MinidockError:

@@ -453,3 +453,70 @@ def test_a_wrong_password(minidock, registry: Registry, name: str) -> None:
     _asks_for_token(registry, f"http://{registry.address}/token")
     registry.answers["/token"] = lambda h: say(h, b"{}", status=401)
     fails(minidock, name, "pull access denied")
+
+
+# ── silence ──
+
+
+def test_a_registry_that_falls_silent_in_a_layer(
+    minidock, registry: Registry, name: str, tmp_path, monkeypatch
+) -> None:
+    """Four times it is waited for, then no more."""
+    settings = tmp_path / "registries.toml"
+    settings.write_text(f'[registry."{registry.address}"]\ntimeout = 0.4\n')
+    monkeypatch.setitem(minidock.env, "MINIDOCK_REGISTRIES", str(settings))
+    over = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(registry.layer)))
+        handler.end_headers()
+        if not handler.headers.get("Range"):
+            handler.wfile.write(registry.layer[:100])
+        handler.wfile.flush()
+        over.wait(30)
+
+    registry.answers[digest(registry.layer)] = stall
+    began = time.monotonic()
+    try:
+        said = fails(minidock, name, "failed: no answer")
+    finally:
+        over.set()
+    assert time.monotonic() - began < 25, said
+    assert sum(path.endswith(digest(registry.layer)) for _, path, _, _ in registry.seen) <= 5
+    del registry.answers[digest(registry.layer)]
+    minidock.ok("pull", "-q", name)
+
+
+# ── mirrors ──
+
+
+@pytest.mark.parametrize("what", ["no layer", "another layer", "silence"])
+def test_a_mirror_that_fails_in_the_middle(
+    minidock, registry: Registry, name: str, tmp_path, monkeypatch, what: str
+) -> None:
+    mirror = Registry()
+    evil = gzip.compress(tarball({"hello": b"evil\n"}), 1, mtime=0)
+    end = digest(mirror.layer)
+    mirror.answers = {
+        "no layer": {end: lambda h: say(h, b"{}", status=404)},
+        "another layer": {end: lambda h: say(h, evil.ljust(len(mirror.layer), b"\0"))},
+        "silence": {"/v2/": lambda h: time.sleep(5)},
+    }[what]
+    settings = tmp_path / "registries.toml"
+    settings.write_text(
+        f'[registry."{registry.address}"]\nmirrors = ["http://{mirror.address}"]\n'
+        f'[registry."{mirror.address}"]\ntimeout = 1\n'
+    )
+    monkeypatch.setitem(minidock.env, "MINIDOCK_REGISTRIES", str(settings))
+    try:
+        done = minidock("pull", name)
+        assert done.returncode == 0, done.stderr
+        assert mirror.seen, "it was asked first"
+        assert done.stdout.endswith(
+            f"Status: Downloaded newer image for {name}:latest\n{name}:latest\n"
+        )
+        assert ("asking elsewhere" in done.stderr) == (what != "silence")
+        assert minidock("system", "check").returncode == 0
+    finally:
+        mirror.stop()
