@@ -2,9 +2,10 @@
 
 Importing a module means to look through directories, to compare two files' times, to open and read
 one of them: 60 µs and more, for each of the eighty modules that starting a container takes. So
-`make install` writes the compiled form of those into one file (`write`), which the launcher of
-`minidock-oci` makes known (`use`). What is not in there is imported as ever; a checkout has no such
-file and notices nothing.
+`make install` writes the compiled form of those into one file (`write`), which the launchers of
+`minidock` and `minidock-oci` make known (`use`), and so does whoever starts another interpreter
+(linux/seal.py). What is not in there is imported as ever; a checkout has no such file and notices
+nothing.
 
 See: https://docs.python.org/3/reference/import.html#the-meta-path, marshal
 """
@@ -12,6 +13,7 @@ See: https://docs.python.org/3/reference/import.html#the-meta-path, marshal
 from __future__ import annotations
 
 import marshal
+import mmap
 import sys
 from _frozen_importlib_external import MAGIC_NUMBER  # that of the .pyc files
 
@@ -31,7 +33,10 @@ class Preloaded:
 
     def __init__(self, path: str) -> None:
         with open(path, "rb", 0) as file:
-            content = memoryview(file.read())
+            # Private, so that a monitor that rests can let go of its pages (engine/rest.py).
+            content = memoryview(
+                mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+            )
         start = len(MAGIC_NUMBER) + _LENGTH
         if content[: len(MAGIC_NUMBER)] != MAGIC_NUMBER:
             raise ValueError("compiled by another Python")
@@ -73,11 +78,12 @@ def use(path: str) -> None:
 
 def write(path: str, prefixes: Sequence[str]) -> None:
     """Write a file for `use`: every module of ours whose name begins with one of `prefixes`
-    ("minidock.runtime": the whole package). In it are no docstrings and no assertions."""
+    ("minidock.runtime": the whole package), and the packages these are in. In it are no docstrings
+    and no assertions."""
     index: dict[str, tuple[bool, str, int, int]] = {}
     code = b""
     for name, origin in _modules():
-        if name.startswith(tuple(prefixes)):
+        if name.startswith(tuple(prefixes)) or any(p.startswith(f"{name}.") for p in prefixes):
             with open(origin, "rb") as file:
                 compiled = compile(file.read(), origin, "exec", dont_inherit=True, optimize=2)
             one = marshal.dumps(compiled)
