@@ -112,11 +112,15 @@ def fork_sealed(module: str, channel: int, channel_fd: int) -> int:
 
 
 def _argv(module: str) -> list[str]:
-    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); import {module} as m; m.main()"
+    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r})\n"
+    if os.path.exists(_MODULES):
+        code += f"from minidock import preloaded; preloaded.use({_MODULES!r})\n"
+    code += f"import {module} as m; m.main()"
     # -I: no environment, no user site; -S: no site-packages, which it has no use for
     return [sys.executable, "-I", "-S", "-c", code]
 
 
+_MODULES = f"{PACKAGE_ROOT}/minidock.modules"  # where an installation has them (preloaded.py)
 _PROGRAM_FD = 100
 
 
