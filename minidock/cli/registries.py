@@ -233,9 +233,9 @@ def _send(app: App, reference: Reference, *, quiet: bool) -> None:
     if not quiet:
         app.out(f"The push refers to repository [{reference.repository}]\n")
     with watch(app.stdout, quiet=quiet) as watcher:
-        pushed = push_image(
-            ImageStore(app.root), reference, _known(reference), read_settings(), watcher
-        )
+        known, tell = _known(reference), None if quiet else _teller(app)
+        store = ImageStore(app.root)
+        pushed = push_image(store, reference, known, read_settings(), watcher, tell)
     if quiet:
         app.out(f"{reference.canonical}\n")
     else:

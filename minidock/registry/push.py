@@ -18,17 +18,19 @@ See: distribution-spec "Push", "Mounting a blob from another repository"
 
 from __future__ import annotations
 
+import time
+
 from minidock.errors import MinidockError
 from minidock.image.packed import Packer, is_plain
 from minidock.record import Record
 from minidock.registry.auth import Unauthorized
-from minidock.registry.client import Refused, Registry, push_scope
+from minidock.registry.client import TRIES, Refused, Registry, push_scope
 from minidock.registry.settings import endpoint_of
 from minidock.spec.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from minidock.image.store import ImageStore
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 5
 _PIECE = 1 << 20
+_PAUSE = 0.3  # seconds before a broken upload begins again; doubles
 _GONE_UP = (201, 202, 204)
 
 
@@ -56,10 +59,11 @@ def push(
     credentials: Credentials | None,
     settings: Mapping[str, Mapping[str, Any]],
     watcher: Watcher,
+    tell: Callable[[str], object] | None = None,
 ) -> Pushed:
-    """Send one image under its name. Raises `NotFound` where there is no such image here,
-    `MinidockError` in Docker's words."""
-    registry = Registry(endpoint_of(reference.domain, settings), credentials)
+    """Send one image under its name; `tell` hears why something is tried again. Raises `NotFound`
+    where there is no such image here, `MinidockError` in Docker's words."""
+    registry = Registry(endpoint_of(reference.domain, settings), credentials, tell)
     with store.hold():
         image = store.outgoing(reference)
         sender = _Sender(registry, reference, store, watcher, as_is=image.as_is)
@@ -109,6 +113,10 @@ def _send_layers(sender: _Sender, layers: tuple[Descriptor, ...]) -> None:
         pool.shutdown(cancel_futures=True)
 
 
+class _Broken(MinidockError):
+    """An upload broke off; from its beginning it may succeed."""
+
+
 class _Sender:
     """Sends the blobs of one image; used by several threads. `packed` are the plain layers among
     them, and what they became."""
@@ -136,7 +144,19 @@ class _Sender:
         short = layer.digest.short
         self._watcher.status(short, "Preparing")
         pack = is_plain(layer) and not self._as_is
-        self._watcher.status(short, self._send_packed(layer) if pack else self.send(layer))
+        failures = 0
+        while True:
+            try:
+                words = self._send_packed(layer) if pack else self.send(layer)
+            except _Broken as error:
+                failures += 1
+                if self.stopped or failures >= TRIES:
+                    raise MinidockError(f"upload of {short} failed: {error.message}") from None
+                self._watcher.status(short, "Retrying")
+                time.sleep(_PAUSE * 2**failures)
+                continue
+            self._watcher.status(short, words)
+            return
 
     def _send_packed(self, layer: Descriptor) -> str:
         """One plain layer as gzip; as `send`."""
@@ -173,15 +193,22 @@ class _Sender:
         headers = {"Content-Type": "application/octet-stream"}
         if size >= 0:
             headers["Content-Length"] = str(size)
-        response = self._registry.request(
-            method,
-            url,
-            self._scope,
-            headers=headers,
-            body=body,
-            expect=_GONE_UP,
-            retry=False,  # a body that was read once is gone
-        )
+        try:
+            response = self._registry.request(
+                method,
+                url,
+                self._scope,
+                headers=headers,
+                body=body,
+                expect=_GONE_UP,
+                retry=False,  # a body that was read once is gone
+            )
+        except Unauthorized:
+            raise
+        except MinidockError as error:
+            if isinstance(error, Refused) and error.status < 500 and error.status != 429:
+                raise
+            raise _Broken(error.message) from None
         response.drain_conn()
         return response
 

@@ -103,7 +103,7 @@ class Registry:
                 else:
                     say(self, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"no"}]}', status=404)
 
-            do_HEAD = do_POST = do_GET  # noqa: N815  # and for these
+            do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815  # and for these
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -520,3 +520,71 @@ def test_a_mirror_that_fails_in_the_middle(
         assert minidock("system", "check").returncode == 0
     finally:
         mirror.stop()
+
+
+# ── the other direction ──
+
+
+def takes_uploads(registry: Registry, take: Answer) -> None:
+    """From now on it has no blobs and wants some; `take` gets what is sent."""
+    registry.answers = {
+        "/blobs/uploads/": lambda h: say(h, b"", status=202, Location="/upload"),
+        "/upload": take,
+        "/manifests/latest": lambda h: (body_of(h), say(h, b"", status=201))[1],
+    }
+
+
+def body_of(handler: Handler) -> bytes:
+    """A request's body, in chunks or in one piece."""
+    if "Content-Length" in handler.headers:
+        return handler.rfile.read(int(handler.headers["Content-Length"]))
+    pieces = []
+    while size := int(handler.rfile.readline(), 16):
+        pieces.append(handler.rfile.read(size))
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return b"".join(pieces)
+
+
+def test_an_upload_that_breaks_begins_again(minidock, registry: Registry, name: str) -> None:
+    """A layer's first try ends in a broken connection, the second in an error of the server's."""
+    tries = []
+
+    def take(handler: Handler) -> None:
+        tries.append(handler.command)
+        if len(tries) == 1:
+            handler.rfile.read(10_000)
+            handler.close_connection = True
+            handler.connection.close()
+            return
+        body = body_of(handler)
+        if len(tries) == 2:
+            say(handler, b"", status=503)
+            return
+        if handler.command == "PATCH":
+            assert gzip.decompress(body)
+        say(handler, b"", status=202 if handler.command == "PATCH" else 201, Location="/upload")
+
+    takes_uploads(registry, take)
+    minidock.ok("tag", "busybox", name)
+    done = minidock("push", name)
+    assert done.returncode == 0, done.stderr
+    assert tries == ["PATCH", "PATCH", "PATCH", "PUT", "PUT"], "the last is the config"
+    assert done.stdout.count(": Retrying\n") == 2
+    assert done.stdout.count(": Pushed\n") == 1
+
+
+def test_an_upload_that_is_refused_is_not_tried_again(
+    minidock, registry: Registry, name: str
+) -> None:
+    def refuse(handler: Handler) -> None:
+        body_of(handler)
+        error = {"errors": [{"code": "DENIED", "message": "the quota is used up"}]}
+        say(handler, json.dumps(error).encode(), status=403)
+
+    takes_uploads(registry, refuse)
+    minidock.ok("tag", "busybox", name)
+    done = minidock("push", name)
+    assert done.returncode == 1
+    assert "the quota is used up" in done.stderr
+    assert "Retrying" not in done.stdout
