@@ -97,11 +97,16 @@ class ResetSignals(Step):
         return "give every signal its default action back; Python ignores SIGPIPE and SIGXFSZ"
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
-        ignored = _ignored_signals(kernel)
-        for number in range(1, _LAST_SIGNAL + 1):
-            if ignored >> (number - 1) & 1 or kernel.signal_is_changed(number):
-                kernel.rt_sigaction(number)
-        kernel.rt_sigprocmask()
+        reset_signals(kernel)
+
+
+def reset_signals(kernel: Kernel) -> None:
+    """For a child that is about to become somebody else's program."""
+    ignored = _ignored_signals(kernel)
+    for number in range(1, _LAST_SIGNAL + 1):
+        if ignored >> (number - 1) & 1 or kernel.signal_is_changed(number):
+            kernel.rt_sigaction(number)
+    kernel.rt_sigprocmask()
 
 
 def _ignored_signals(kernel: Kernel) -> int:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import StartFailed
+from minidock.isolation.process import reset_signals
 from minidock.linux import signals as signal
 from minidock.linux.flags import CloseRangeFlag
 from minidock.spec.lean_json import dumps, loads
@@ -120,10 +121,7 @@ def _become(kernel: Kernel, hook: Hook, given: int, words: int) -> NoReturn:
         kernel.dup2(given, 0)
         kernel.dup2(words, 1)
         kernel.dup2(words, 2)
-        for number in range(1, 65):
-            if kernel.signal_is_changed(number):
-                kernel.rt_sigaction(number)
-        kernel.rt_sigprocmask()
+        reset_signals(kernel)
         kernel.close_range(3, 0xFFFFFFFF, CloseRangeFlag.CLOSE_RANGE_CLOEXEC)
         kernel.execve(hook.path, list(hook.args) or [hook.path], list(hook.env))
     except OSError as error:

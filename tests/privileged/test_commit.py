@@ -157,7 +157,8 @@ def test_a_commit_that_is_killed_leaves_nothing_frozen(
     commit.send_signal(number)
     commit.wait(60)
     assert counts(minidock, container)
-    assert "killed" not in minidock.ok("images", "killed").split()
+    if commit.returncode:  # otherwise it had done its work before the signal came
+        assert "killed" not in minidock.ok("images", "killed").split()
 
 
 def test_the_next_command_thaws_what_nobody_is_left_to_thaw(counting: tuple[Any, str]) -> None:
