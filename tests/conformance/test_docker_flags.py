@@ -247,6 +247,8 @@ def both(
         assert not done.returncode, done.stderr
     yield docker_engine, minidock
     minidock.remove_all()
+    docker_engine("rm", "-f", *docker_engine("ps", "-aq").stdout.split())
+    docker_engine("rmi", "-f", "tiny")  # other tests compare whole lists
 
 
 def normal(text: str) -> str:
