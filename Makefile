@@ -49,9 +49,10 @@ test: venv rootfs/busybox.tar rootfs/debian.tar ## all tests; TESTS='tests/unit 
 	@.ci/need "tests make a container of it" /bin/busybox:busybox-static
 	.ci/need "tests look at system calls, terminals, mounts and processes with them" \
 		strace tmux mount unshare:util-linux ip:iproute2 ps:procps
-	# As root, so caches lie elsewhere: they would belong to root in a checkout that may not.
+	# As root, so caches lie elsewhere: they would belong to root in a checkout that may not. But
+	# caches there are, whatever the caller's environment says: a test starts minidock often.
 	.ci/root sh -c 'cache=$$(mktemp -d) && trap "rm -rf $$cache" EXIT && \
-		PYTHONPYCACHEPREFIX=$$cache $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)'
+		PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$$cache $(PYTHON) -m pytest -p no:cacheprovider $(TESTS)'
 
 .PHONY: test-vm
 test-vm: venv ## a machine with cgroup v2, booted for it (qemu; KVM not needed); VM_TESTS='…'
