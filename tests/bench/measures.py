@@ -192,7 +192,7 @@ class Beside(EngineBout):
 
     def once(self) -> float:
         self.start_idle()
-        time.sleep(0.5)  # what only starts a container has ended by then
+        time.sleep(2)  # what only starts a container has ended by then, and what stays is idle
         init = int(self.engine.run("inspect", "--format", "{{.State.Pid}}", CONTAINER))
         return sum(memory.megabytes(pid, self.field) for pid in memory.keepers(init))
 
