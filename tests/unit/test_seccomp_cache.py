@@ -167,3 +167,19 @@ def test_a_bad_profile_names_the_field(
 def test_an_unknown_machine(facts: HostFacts) -> None:
     with pytest.raises(StartFailed, match="the system calls of vax are not known"):
         ready_filter(PROFILE, facts.but(machine="vax"))
+
+
+def test_the_oldest_are_forgotten(facts: HostFacts, compilations: list[str]) -> None:
+    directory = Path(facts.filter_cache)
+    directory.mkdir(parents=True, mode=0o700)
+    for number in range(100):
+        old = directory / f"old-{number:03d}"
+        old.write_bytes(b"")
+        os.utime(old, ns=(number, number))
+    ready_filter(PROFILE, facts)
+    left = sorted(path.name for path in directory.iterdir())
+    assert [name for name in left if name.startswith("old-")] == [
+        f"old-{number:03d}" for number in range(37, 100)
+    ]
+    ready_filter(PROFILE, facts)
+    assert len(compilations) == 1, "the new one is kept"

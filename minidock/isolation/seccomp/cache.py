@@ -8,7 +8,7 @@ container's capabilities is decided in there already), the machine, the kernel, 
 What lies there is a program that decides over system calls, so nobody else may be able to write
 it: the directory belongs to the user that minidock runs as and is closed to all others, and so is
 the file; otherwise neither is looked at. A file that was cut short by a crash is found by the
-checksum in its first line. `/run` is empty after a boot; there is nothing to clean up.
+checksum in its first line. `/run` is empty after a boot; until then the newest few dozen are kept.
 
 That a plan asks here does not make it less of a function: with a directory or without, the filter
 is the same one.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from minidock.spec.seccomp import Seccomp
 
 _MOST_BYTES = 1 << 16
+_MOST_FILES = 64  # some 5 KB each; there are as many as sets of capabilities in use, that is few
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _COMPILER = ("architectures", "assembler", "compiler", "filter", "numbers")
 
@@ -122,6 +123,16 @@ def _write(directory: str, name: str, made: Filter) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    _forget_oldest(directory)
+
+
+def _forget_oldest(directory: str) -> None:
+    """Keep the newest files, so that a machine that is never booted does not fill its memory. What
+    a killed writer left goes with them."""
+    with os.scandir(directory) as entries:
+        files = [(entry.stat().st_mtime_ns, entry.path) for entry in entries]
+    for _, path in sorted(files)[:-_MOST_FILES]:
+        os.unlink(path)
 
 
 def _pack(made: Filter) -> bytes:
