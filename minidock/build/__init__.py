@@ -1,0 +1,1 @@
+"""A Dockerfile and a directory become an image."""
