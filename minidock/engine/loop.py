@@ -52,10 +52,20 @@ class Loop:
         """One that was called already, or cancelled, is fine."""
         self._timers.pop(timer, None)
 
+    def fileno(self) -> int:
+        """The descriptor of its epoll(7)."""
+        return self._epoll.fileno()
+
+    def idle_for(self) -> float:
+        """Seconds until the first moment has come; -1 where none is waited for."""
+        if not self._timers:
+            return -1.0
+        return max(0.0, min(when for when, _ in self._timers.values()) - time.monotonic())
+
     def turn(self, timeout: float = -1) -> bool:
         """Wait for events and handle them. False when `timeout` seconds passed without any."""
-        if self._timers:
-            first = max(0.0, min(when for when, _ in self._timers.values()) - time.monotonic())
+        first = self.idle_for()
+        if first >= 0:
             timeout = first if timeout < 0 else min(timeout, first)
         ready = self._epoll.poll(timeout)
         for fd, events in ready:

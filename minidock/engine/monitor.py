@@ -77,7 +77,7 @@ class Monitor:
             if not self._loop.turn(_IDLE):
                 from minidock.engine.rest import rest
 
-                rest()
+                rest(self._loop.fileno(), self._loop.idle_for())
                 self._loop.turn()
 
     # ── what clients say ──

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from minidock.engine.rest import clean_areas
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+
+from minidock.engine.rest import clean_areas, rest
 
 # A program and a library as the kernel shows them: text, constants, relocated data that the dynamic
 # linker has protected again (r--p, but changed: once while a forked child shares the page, once
@@ -46,3 +53,47 @@ def test_only_unchanged_pages_of_files_that_are_only_read() -> None:
         (0x006D2000, 0x00945000),
         (0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000),
     ]
+
+
+def test_it_sleeps_until_there_is_something_to_do() -> None:
+    receiving, sending = os.pipe()
+    with select.epoll() as epoll:
+        epoll.register(receiving, select.EPOLLIN)
+        begin = time.monotonic()
+        rest(epoll.fileno(), 0.1)
+        assert 0.1 <= time.monotonic() - begin < 5
+
+        threading.Timer(0.2, os.write, (sending, b"x")).start()
+        begin = time.monotonic()
+        rest(epoll.fileno(), -1)
+        assert 0.1 < time.monotonic() - begin < 5
+        assert epoll.poll(0) == [(receiving, select.EPOLLIN)]  # it has taken nothing away
+    os.close(receiving)
+    os.close(sending)
+
+
+RESTING = """
+import select
+from minidock.engine.rest import rest
+print(open("/proc/self/statm").read(), flush=True)
+rest(select.epoll().fileno(), -1)
+"""
+
+
+def test_what_it_gives_back_stays_away_while_it_sleeps() -> None:
+    command = [sys.executable, "-c", RESTING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sleeper:
+        assert sleeper.stdout
+        before = int(sleeper.stdout.readline().split()[2])  # pages of files, statm's "shared"
+        limit = time.monotonic() + 20
+        while pages_of_files(sleeper.pid) > before / 2:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        time.sleep(0.1)
+        assert pages_of_files(sleeper.pid) < before / 2
+        sleeper.kill()
+
+
+def pages_of_files(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[2])
