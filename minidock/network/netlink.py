@@ -1,0 +1,105 @@
+"""Networks of the host, seen and changed through a library that speaks netlink.
+
+Netlink is how programs talk to the kernel about networking: a socket on which requests such as
+"make a link of this kind" are sent, and answers come back (message.py shows what they look like).
+Here it is left to pyroute2, which knows all of it, and takes 200 ms to be imported. So nothing of
+this is called when a container starts, but only when a network is made: once in its life for the
+addresses, and once after each boot for what the kernel keeps of it.
+
+This is the only file that imports pyroute2.
+
+See: netlink(7), rtnetlink(7)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from minidock.network.ipam import IPV6, Subnet, family_of, parse_subnet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+_IFF_UP = 1
+_MAIN_TABLE = 254
+_LOCAL_TABLE = 255
+_IFA_F_NODAD = 2
+
+
+def _iproute() -> Any:
+    # What `from pyroute2 import IPRoute` would import besides takes as long again.
+    from pyroute2.iproute.linux import IPRoute
+
+    return IPRoute()
+
+
+def subnets_of_host() -> list[Subnet]:
+    """All that this host has an address in, or a route to, but for default routes: a network of
+    ours must not lie there."""
+    found = []
+    with _iproute() as ipr:
+        for address in ipr.get_addr():
+            text = address.get_attr("IFA_ADDRESS") or address.get_attr("IFA_LOCAL")
+            found.append(parse_subnet(f"{text}/{address['prefixlen']}"))
+        for route in ipr.get_routes():
+            if route["dst_len"] and route.get_attr("RTA_TABLE") != _LOCAL_TABLE:
+                found.append(parse_subnet(f"{route.get_attr('RTA_DST')}/{route['dst_len']}"))
+    return found
+
+
+def uplink_mtu() -> int:
+    """How long a packet may be that leaves by a default route; the smallest of several. 1500 where
+    there is none."""
+    with _iproute() as ipr:
+        routes = ipr.get_default_routes(table=_MAIN_TABLE)
+        links = {route.get_attr("RTA_OIF") for route in routes} - {None}
+        sizes = [ipr.get_links(link)[0].get_attr("IFLA_MTU") for link in links]
+    return min(sizes, default=1500)
+
+
+def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]]) -> None:
+    """Make the bridge `name`, or go on with one that is half made, and give it its `addresses`
+    (text and length of the prefix). It stays down: see `set_up`. Raises `OSError`."""
+    with _iproute() as ipr:
+        found = ipr.link_lookup(ifname=name)
+        if not found:
+            # With an address of its own: otherwise it takes that of the port with the lowest, and
+            # changes it when that goes, and who talks to it has to find it again.
+            mac = ":".join(f"{byte:02x}" for byte in b"\x02\x42" + os.urandom(4))
+            ipr.link("add", ifname=name, kind="bridge", address=mac, mtu=mtu)
+            found = ipr.link_lookup(ifname=name)
+        for address, prefix in addresses:
+            _add_address(ipr, found[0], address, prefix)
+
+
+def _add_address(ipr: Any, link: int, address: str, prefix: int) -> None:
+    # Nobody else has it, so nobody has to be asked: an address counts for a second as tentative
+    # while that is done. RFC 4862, 5.4
+    how = {"flags": _IFA_F_NODAD} if family_of(address) == IPV6 else {}
+    try:
+        ipr.addr("add", index=link, address=address, prefixlen=prefix, **how)
+    except _netlink_error() as error:
+        if error.code != errno.EEXIST:
+            raise OSError(error.code, os.strerror(error.code), address) from error
+
+
+def _netlink_error() -> Any:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    return NetlinkError
+
+
+def set_up(name: str) -> None:
+    """Bring a device up: the last thing done to a bridge, so one that is up is complete."""
+    with _iproute() as ipr:
+        ipr.link("set", index=ipr.link_lookup(ifname=name)[0], state="up")
+
+
+def remove_link(name: str) -> None:
+    """Remove a device; one that is not there is removed already."""
+    with _iproute() as ipr:
+        for index in ipr.link_lookup(ifname=name):
+            ipr.link("del", index=index)
