@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from minidock.errors import InvalidInput
 from minidock.image.healthcheck import parse_healthcheck
-from minidock.image.words import expand, expand_words, first_word, json_list
+from minidock.image.words import expand, expand_words, first_word, json_list, name_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,51 +106,9 @@ class _Config:
         return [*shell, arguments] if arguments else shell
 
 
-def _raw_words(text: str) -> list[str]:
-    """Split at white space outside quotes; quotes and backslashes stay for `expand`."""
-    words = []
-    word = quote = ""
-    chars = iter(text)
-    for char in chars:
-        if not quote and char.isspace():
-            if word:
-                words.append(word)
-            word = ""
-            continue
-        word += char
-        if char == "\\" and quote != "'":
-            word += next(chars, "")
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-    return [*words, word] if word else words
-
-
-def _pairs(name: str, arguments: str) -> list[tuple[str, str]]:
-    """`a=b c="d e"`, or the old form `a b c` with one value to the end of the line."""
-    words = _raw_words(arguments)
-    if not words:
-        raise InvalidInput(f"{name} requires at least one argument")
-    if "=" not in words[0]:
-        parts = arguments.split(None, 1)
-        if len(parts) < 2:
-            raise InvalidInput(f"{name} must have two arguments")
-        return [(parts[0], parts[1])]
-    pairs = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise InvalidInput(
-                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
-            )
-        pairs.append((key, value))
-    return pairs
-
-
 def _expanded_pairs(new: _Config, name: str, arguments: str) -> list[tuple[str, str]]:
     # All are expanded before any is set: in `ENV a=1 b=$a` the variable is the old one.
-    pairs = [(new.expand(k), new.expand(v)) for k, v in _pairs(name, arguments)]
+    pairs = [(new.expand(k), new.expand(v)) for k, v in name_values(name, arguments)]
     if any(not key for key, _ in pairs):
         raise InvalidInput(f"{name} names can not be blank")
     return pairs
@@ -201,12 +159,12 @@ def _expose(new: _Config, arguments: str) -> None:
     ports: list[str] = []
     for word in arguments.split():
         for spec in expand_words(word, new.env):
-            ports += _ports(spec)
+            ports += ports_of(spec)
     new.add_keys("ExposedPorts", sorted(ports))
 
 
-def _ports(spec: str) -> list[str]:
-    """`80`, `53/udp`, `8000-8002`, and `8080:80`, of which EXPOSE takes the container's side."""
+def ports_of(spec: str) -> list[str]:
+    """What EXPOSE may name: `80`, `53/udp`, `8000-8002`, and `8080:80`, where 80 is meant."""
     port, slash, protocol = spec.rpartition(":")[2].partition("/")
     first, dash, last = port.partition("-")
     if (slash and not protocol) or protocol.lower() not in ("", "tcp", "udp", "sctp"):
@@ -239,6 +197,12 @@ def _onbuild(new: _Config, arguments: str) -> None:
 
 def _stopsignal(new: _Config, arguments: str) -> None:
     text = _one(new, "STOPSIGNAL", arguments)
+    check_signal(text)
+    new.config["StopSignal"] = text
+
+
+def check_signal(text: str) -> None:
+    """Raises `InvalidInput` for what is neither the name nor the number of a signal."""
     import signal
 
     known = {name.name.removeprefix("SIG") for name in signal.Signals}
@@ -246,7 +210,6 @@ def _stopsignal(new: _Config, arguments: str) -> None:
     realtime = name.startswith(("RTMIN+", "RTMAX-")) and name[6:].isdigit()
     if not (name in known or realtime or (text.isdigit() and 0 < int(text[:4]) <= signal.SIGRTMAX)):
         raise InvalidInput(f"invalid signal: {text}")
-    new.config["StopSignal"] = text
 
 
 def _user(new: _Config, arguments: str) -> None:

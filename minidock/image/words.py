@@ -10,6 +10,12 @@ own, which look like a shell's without splitting, globs or commands:
     ${NAME:-word}      word if NAME is unset or empty; without the colon, only if unset
     ${NAME:+word}      word if NAME is set and not empty
     ${NAME:?word}      an error with `word` if NAME is unset or empty
+    ${NAME#pattern}    its value without the shortest beginning that fits; ## without the longest
+    ${NAME%pattern}    the same of its end; %% without the longest
+    ${NAME/pattern/to} its value with `to` for the first match, // for each; `*` takes all it can
+
+In a pattern `*` is any text and `?` any character; a backslash takes their meaning away. A
+Dockerfile may use another escape character than the backslash (`# escape=`).
 
 Errors are Docker's. See: buildkit frontend/dockerfile/shell/lex.go
 """
@@ -17,6 +23,7 @@ Errors are Docker's. See: buildkit frontend/dockerfile/shell/lex.go
 from __future__ import annotations
 
 from minidock.errors import InvalidInput
+from minidock.image.word_patterns import replaced, without_prefix, without_suffix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,14 +34,62 @@ _DIGITS = frozenset("0123456789")
 _SPECIAL = frozenset("@*#?-$!")  # the shell's own parameters, which are never set here
 
 
-def expand(word: str, env: Mapping[str, str]) -> str:
+def expand(word: str, env: Mapping[str, str], escape: str = "\\") -> str:
     """The text that `word` stands for. Raises `InvalidInput`."""
-    return _Lexer(word, env).run()[0]
+    return _Lexer(word, env, escape).run()[0]
 
 
-def expand_words(word: str, env: Mapping[str, str]) -> list[str]:
+def expand_words(word: str, env: Mapping[str, str], escape: str = "\\") -> list[str]:
     """The same, split where white space was not quoted: `80 $PORTS` may be any number of words."""
-    return _Lexer(word, env).run()[1]
+    return _Lexer(word, env, escape).run()[1]
+
+
+def expand_document(text: str, env: Mapping[str, str]) -> str:
+    """A here-document: quotes are just characters. A backslash still takes the next character."""
+    return _Lexer(text, env, "\\", quotes="").run()[0]
+
+
+def raw_words(text: str, escape: str = "\\") -> list[str]:
+    """Split at white space outside quotes; quotes and escapes stay for `expand`."""
+    words = []
+    word = quote = ""
+    chars = iter(text)
+    for char in chars:
+        if not quote and char.isspace():
+            if word:
+                words.append(word)
+            word = ""
+            continue
+        word += char
+        if char == escape and quote != "'":
+            word += next(chars, "")
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+    return [*words, word] if word else words
+
+
+def name_values(name: str, arguments: str, escape: str = "\\") -> list[tuple[str, str]]:
+    """`a=b c="d e"`, or the old form `a b c` with one value to the end of the line, for the
+    instruction `name`; nothing is expanded. Raises `InvalidInput`."""
+    words = raw_words(arguments, escape)
+    if not words:
+        raise InvalidInput(f"{name} requires at least one argument")
+    if "=" not in words[0]:
+        parts = arguments.split(None, 1)
+        if len(parts) < 2:
+            raise InvalidInput(f"{name} must have two arguments")
+        return [(parts[0], parts[1])]
+    pairs = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise InvalidInput(
+                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
+            )
+        pairs.append((key, value))
+    return pairs
 
 
 def json_list(text: str) -> list[str] | None:
@@ -62,9 +117,11 @@ def first_word(text: str) -> tuple[str, str]:
 
 
 class _Lexer:
-    def __init__(self, text: str, env: Mapping[str, str]) -> None:
+    def __init__(self, text: str, env: Mapping[str, str], escape: str, quotes: str = "'\"") -> None:
         self._text = text
         self._env = env
+        self._escape = escape
+        self._quotes = quotes
         self._at = 0
         self._words: list[str] = []
         self._word = ""
@@ -86,22 +143,23 @@ class _Lexer:
         self._at += 1
         return char
 
-    def _until(self, stop: str) -> str:
-        """Everything up to `stop`, which is taken too; empty: up to the end."""
+    def _until(self, stop: str, *, pattern: bool = False) -> str:
+        """Everything up to `stop`, which is taken too; empty: up to the end. What was escaped in a
+        pattern stays escaped."""
         out = ""
         while char := self._peek():
             if char == stop:
                 self._next()
                 return out
-            if char == "'":
+            if char == "'" and self._quotes:
                 out += self._quoted(self._single())
-            elif char == '"':
+            elif char == '"' and self._quotes:
                 out += self._quoted(self._double())
             elif char == "$":
                 out += self._plain(self._dollar())
-            elif char == "\\":
+            elif char == self._escape:
                 self._next()
-                out += self._quoted(self._next())
+                out += self._quoted(("\\" if pattern else "") + self._next())
             else:
                 out += self._plain(self._next())
         if stop:
@@ -144,11 +202,11 @@ class _Lexer:
                 out += self._dollar()
                 continue
             self._next()
-            if char == "\\":
+            if char == self._escape:
                 following = self._next()
                 if not following:
                     break
-                char = following if following in '"$\\' else char + following
+                char = following if following in ('"', "$", char) else char + following
             out += char
         raise _unmatched("double-quote")
 
@@ -171,9 +229,36 @@ class _Lexer:
             char = self._next()
         if not char:
             raise InvalidInput("syntax error: missing '}'")
-        if char not in "-+?" or not name:
+        if not name or char not in ("-+?" if colon else "-+?#%/"):
             raise InvalidInput(f"unsupported modifier ({char}) in substitution")
+        if char in "#%/":
+            return self._edited(name, char)
         return self._substitute(name, char, colon=colon)
+
+    def _edited(self, name: str, modifier: str) -> str:
+        """`${NAME#…}`, `${NAME%…}`, `${NAME/…/…}`, and each with the modifier doubled."""
+        doubled = self._peek() == modifier
+        if doubled:
+            self._next()
+        value = self._env.get(name, "")
+        if modifier == "/":
+            pattern = self._operand("/")
+            return replaced(value, pattern, self._operand("}"), every=doubled)
+        pattern = self._operand("}")
+        cut = without_prefix if modifier == "#" else without_suffix
+        return cut(value, pattern, longest=doubled)
+
+    def _operand(self, stop: str) -> str:
+        words, word = self._words, self._word
+        try:
+            text = self._until(stop, pattern=True)
+        except InvalidInput as error:
+            if error.message.endswith(f"matching {stop}"):
+                where = "'/' in ${}" if stop == "/" else "'}'"
+                raise InvalidInput(f"syntax error: missing {where}") from None
+            raise
+        self._words, self._word = words, word
+        return text
 
     def _substitute(self, name: str, modifier: str, *, colon: bool) -> str:
         words, word = self._words, self._word

@@ -10,9 +10,12 @@ import os
 import pytest
 
 from minidock.errors import InvalidInput
-from minidock.image.words import expand, expand_words
+from minidock.image.words import expand, expand_document, expand_words
+from minidock.spec.quoting import quote
 
-ENV = {"PWD": "/home", "SHELL": "bash", "KOREAN": "한국어", "NULL": "", "PORTS": "80 443/tcp"}
+ENV = {"PWD": "/home", "SHELL": "bash", "KOREAN": "한국어", "NULL": "", "PORTS": "80 443/tcp"} | {
+    "FILE": "usr/lib/libx.so.1.so", "GLOB": "*]"
+}  # fmt: skip
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FIXTURES = os.environ.get("MINIDOCK_FIXTURES", os.path.join(PROJECT, "../shared/fixtures"))
 
@@ -38,6 +41,12 @@ def cases(name: str) -> list[str]:
         ("${NONE:+d}${NULL:+d}${NULL+d}${PWD:+d}", "dd"),
         ("${NONE:-${PWD}}", "/home"),
         ("$1x$@y$.", "xy$."),
+        ("${FILE#*/} ${FILE##*/}", "lib/libx.so.1.so libx.so.1.so"),
+        ("${FILE%.so*} ${FILE%%.so*}", "usr/lib/libx.so.1 usr/lib/libx"),
+        ("${FILE/so/a} ${FILE//so/a}", "usr/lib/libx.a.1.so usr/lib/libx.a.1.a"),
+        ("${FILE/\\//:} ${FILE//?so/} ${FILE/b*/}", "usr:lib/libx.so.1.so usr/lib/libx.1 usr/li"),
+        ("${FILE#x}${NONE#x}${NONE/a/b}", "usr/lib/libx.so.1.so"),
+        ("${GLOB#\\*}${GLOB#[a-z]}", "]*]"),
         ("end\\", "end"),
     ],
 )
@@ -54,13 +63,25 @@ def test_a_word_is_expanded(word: str, result: str) -> None:
         ("${}", "syntax error: bad substitution"),
         ("${x:=1}", "unsupported modifier (=) in substitution"),
         ("${x:?say why}", "x: say why"),
+        ("${x:#a}", "unsupported modifier (#) in substitution"),
+        ("${x/a}", "syntax error: missing '/' in ${}"),
+        ("${x/a/b", "syntax error: missing '}'"),
+        ("${PWD#\\a}", "invalid pattern (\\a) in substitution: invalid escape '\\a'"),
     ],
 )
 def test_the_error_quotes_the_word_and_says_what_is_wrong(word: str, problem: str) -> None:
     with pytest.raises(InvalidInput) as error:
         expand(word, ENV)
-    shown = word.replace('"', '\\"')
-    assert error.value.message == f'failed to process "{shown}": {problem}'
+    assert error.value.message == f"failed to process {quote(word)}: {problem}"
+
+
+def test_quotes_in_a_document_are_characters() -> None:
+    text = "it's \"$PWD\" \\$PWD \\\\ ${NONE:-'x'}\n"
+    assert expand_document(text, ENV) == "it's \"/home\" $PWD \\ 'x'\n"
+
+
+def test_another_escape_character() -> None:
+    assert expand('c:\\$PWD`$x "`"\\"', ENV, "`") == 'c:\\/home$x "\\'
 
 
 def test_only_unquoted_white_space_parts_words() -> None:
