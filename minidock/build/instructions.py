@@ -86,8 +86,9 @@ class Instruction(Record):
 
 
 class RunMount(Record):
-    """`RUN --mount=type=…`. Texts may contain variables. Which fields mean something depends on
-    the type, and the parser has refused the others; `None` is "not said"."""
+    """`RUN --mount=type=…`. Which fields mean something depends on the type, and the parser has
+    refused the others; `None` is "not said". One with variables in it has nothing but `from_` and
+    `raw`, its text, until it is expanded."""
 
     type: str = "bind"  # bind cache tmpfs secret ssh
     target: str = ""  # bind, cache, tmpfs: required; secret, ssh: "" for the usual place
@@ -102,6 +103,7 @@ class RunMount(Record):
     gid: int | None = None
     size: int | None = None  # tmpfs, in bytes
     env: str = ""  # secret: as this variable, and in a file only if `target` is given
+    raw: str = ""
 
 
 class Run(Instruction):
