@@ -52,6 +52,7 @@ EXPORT = Command(
 
 def save(args: Parsed, app: App) -> int:
     """`minidock save`"""
+    from minidock.engine.image_events import tell_saved
     from minidock.image.store import ImageStore
 
     store, path = ImageStore(app.root), args.text("output")
@@ -64,10 +65,11 @@ def save(args: Parsed, app: App) -> int:
             store.save(args.positionals, app.stdout)
         except BrokenPipeError as error:
             raise OutputClosed from error
-        return 0
-    with OutputFile(path) as out:
-        store.save(args.positionals, out.fd)
-        out.keep()
+    else:
+        with OutputFile(path) as out:
+            store.save(args.positionals, out.fd)
+            out.keep()
+    tell_saved(app.run_root, store, args.positionals)
     return 0
 
 
@@ -130,21 +132,24 @@ def export(args: Parsed, app: App) -> int:
 def load(args: Parsed, app: App) -> int:
     """`minidock load`"""
     from minidock.cli.registries import parse_platform
+    from minidock.engine.image_events import tell_image
     from minidock.image.store import ImageStore
 
     path = args.text("input")
     if not path and os.isatty(app.stdin):
         raise ClientError("requested load from stdin, but stdin is empty")
-    wanted = parse_platform(args.text("platform"))
+    store, wanted = ImageStore(app.root), parse_platform(args.text("platform"))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else app.stdin
     except OSError as error:
         raise ClientError(f"open {path}: {(error.strerror or '').lower()}") from None
     try:
-        loaded = ImageStore(app.root).load(fd, lambda platform: platform.fits(wanted))
+        loaded = store.load(fd, lambda platform: platform.fits(wanted))
     finally:
         if path:
             os.close(fd)
+    for image in loaded:
+        tell_image(app.run_root, "load", store.resolve(str(image.id)))
     if args.on("quiet"):
         return 0
     for image in loaded:

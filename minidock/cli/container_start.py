@@ -60,6 +60,7 @@ def _attach_running(
 ) -> int:
     from minidock.engine import frames
     from minidock.engine.client import MonitorConnection
+    from minidock.engine.events import tell
 
     state = container.state()
     if state.status == "restarting":
@@ -74,6 +75,7 @@ def _attach_running(
         require_terminal(app)
     connection = MonitorConnection.connect(container.socket_path)
     connection.send(frames.ATTACH)
+    tell(container, "attach")
     return stay(
         app,
         connection,

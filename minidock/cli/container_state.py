@@ -96,6 +96,7 @@ def restart(args: Parsed, app: App) -> int:
     """`minidock restart`"""
     from minidock.cli.container_start import start_quietly
     from minidock.engine import lifecycle
+    from minidock.engine.events import tell
 
     containers, seconds = app.containers(), _patience(args)
 
@@ -104,6 +105,7 @@ def restart(args: Parsed, app: App) -> int:
         try:
             lifecycle.stop(container, seconds, _signal(args))
             start_quietly(app, container)
+            tell(container, "restart")
         except MinidockError as error:
             error.message = f"Cannot restart container {name}: {error.message}"
             raise
@@ -178,8 +180,9 @@ def rm(args: Parsed, app: App) -> int:
     from minidock.errors import NotFound
 
     containers, force = app.containers(), args.on("force")
+    killed: set[str] = set()
     if force and len(args.positionals) > 1:
-        lifecycle.kill_all(_those_there(containers, args.positionals))
+        killed = lifecycle.kill_all(_those_there(containers, args.positionals))
 
     def remove_one(name: str) -> str | None:
         try:
@@ -189,7 +192,7 @@ def rm(args: Parsed, app: App) -> int:
                 raise
             app.err(f"Error response from daemon: {error.message}\n")
             return None
-        lifecycle.remove(container, force=force)
+        lifecycle.remove(container, force=force, killed=container.id in killed)
         return name
 
     return app.each(args.positionals, remove_one)

@@ -91,6 +91,7 @@ def _reference(text: str) -> Reference | None:
 
 def import_(args: Parsed, app: App) -> int:
     """`minidock import`"""
+    from minidock.engine.image_events import tell_new
     from minidock.image.store import ImageStore
 
     source, name = (*args.positionals, "")[:2]
@@ -103,6 +104,7 @@ def import_(args: Parsed, app: App) -> int:
     finally:
         if fd != app.stdin:
             os.close(fd)
+    tell_new(app.run_root, "import", image, reference)
     app.out(f"{image.id}\n")
     return 0
 
@@ -131,6 +133,7 @@ def _open_tarball(path: str) -> int:
 
 def tag(args: Parsed, app: App) -> int:
     """`minidock tag`"""
+    from minidock.engine.image_events import tell_image
     from minidock.image.store import ImageStore
 
     source, target = args.positionals
@@ -140,7 +143,9 @@ def tag(args: Parsed, app: App) -> int:
     if reference.digest:
         raise ClientError("refusing to create a tag with a digest reference")
     store = ImageStore(app.root)
-    store.tag(store.resolve(source), reference)
+    image = store.resolve(source)
+    store.tag(image, reference)
+    tell_image(app.run_root, "tag", image, reference.familiar)
     return 0
 
 

@@ -140,20 +140,26 @@ def _ask(args: Parsed, app: App, question: str) -> None:
 
 
 def _prune_containers(app: App, wanted: Wanted) -> Pruned:
+    from minidock.engine.image_events import tell_pruned
     from minidock.engine.prune import prune_containers
 
-    return prune_containers(app.containers(), wanted)
+    pruned = prune_containers(app.containers(), wanted)
+    tell_pruned(app.run_root, "container", pruned.reclaimed)
+    return pruned
 
 
 def _prune_images(app: App, wanted: Wanted, *, everything: bool) -> Pruned:
     from minidock.engine.containers import Containers
+    from minidock.engine.image_events import tell_pruned
     from minidock.engine.paths import Paths
     from minidock.engine.prune import prune_images
     from minidock.image.store import ImageStore
 
     paths = Paths(app.root, app.run_root)
     store = ImageStore(app.root)
-    return prune_images(paths, Containers(paths), store, wanted, everything=everything)
+    pruned = prune_images(paths, Containers(paths), store, wanted, everything=everything)
+    tell_pruned(app.run_root, "image", pruned.reclaimed)
+    return pruned
 
 
 def _tell(app: App, title: str, pruned: Pruned) -> None:

@@ -141,6 +141,7 @@ def fetch(
 ) -> None:
     """Pull one image, and tell of it as Docker does; `aside`: on standard error."""
     from minidock.cli.progress import watch
+    from minidock.engine.image_events import tell_travel
     from minidock.image.store import ImageStore
     from minidock.registry.pull import find
     from minidock.registry.pull import pull as pull_image
@@ -167,6 +168,7 @@ def fetch(
             avoid.append(mirror.host)  # it has the name, and not all of what that stands for
             if tell:
                 tell(f"mirror {mirror.host}: {error.message}; asking elsewhere")
+    tell_travel(app.run_root, "pull", ImageStore(app.root), reference)
     if not quiet:
         state = "Downloaded newer image" if pulled.changed else "Image is up to date"
         say(f"Digest: {pulled.digest}\nStatus: {state} for {reference.familiar}\n")
@@ -226,6 +228,7 @@ def push(args: Parsed, app: App) -> int:
 
 def _send(app: App, reference: Reference, *, quiet: bool) -> None:
     from minidock.cli.progress import watch
+    from minidock.engine.image_events import tell_travel
     from minidock.image.store import ImageStore
     from minidock.registry.push import push as push_image
     from minidock.registry.settings import read_settings
@@ -236,6 +239,7 @@ def _send(app: App, reference: Reference, *, quiet: bool) -> None:
         known, tell = _known(reference), None if quiet else _teller(app)
         store = ImageStore(app.root)
         pushed = push_image(store, reference, known, read_settings(), watcher, tell)
+    tell_travel(app.run_root, "push", store, reference)
     if quiet:
         app.out(f"{reference.canonical}\n")
     else:

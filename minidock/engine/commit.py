@@ -56,7 +56,7 @@ def commit(
     config = image_config(container.config, parent.config.config, changes)
 
     def add() -> StoredImage:
-        return images.add_layer(
+        image = images.add_layer(
             parent,
             container.upper,
             config=config,
@@ -65,6 +65,8 @@ def commit(
             created_by=" ".join(container.config.get("Cmd") or ()),
             reference=reference,
         )
+        _tell(container, image, reference, comment)
+        return image
 
     from minidock.engine.pause import paused
 
@@ -77,6 +79,18 @@ def commit(
         if os.path.isdir(container.directory):
             raise
         raise NotFound(f"No such container: {container.id}") from error  # removed meanwhile
+
+
+def _tell(
+    container: Container, image: StoredImage, reference: Reference | None, comment: str
+) -> None:
+    from minidock.engine.events import tell
+    from minidock.engine.image_events import tell_image
+
+    name = reference.familiar if reference else ""
+    if name:
+        tell_image(os.path.dirname(container.run_dir), "tag", image, name)
+    tell(container, "commit", comment=comment, imageID=str(image.id), imageRef=name)
 
 
 def image_config(

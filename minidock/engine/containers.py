@@ -242,6 +242,9 @@ class Containers:
             self.release_name(new)
             raise
         self.release_name(container.name)
+        from minidock.engine.events import tell
+
+        tell(container.but(document=document), "rename", oldName=f"/{container.name}")
 
 
 def _monitor_lives(started: dict[str, Any]) -> bool:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from minidock.engine.containers import Container
+
 MAX_BYTES = 512 << 10  # of one file: a thousand events and more, where Docker keeps 256
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -73,6 +75,11 @@ def emit(run_root: str, kind: str, action: str, actor: str, attributes: Mapping[
             os.close(fd)
     except OSError:
         pass
+
+
+def tell(container: Container, action: str, **more: str) -> None:
+    """Tell of a container, as `emit_of` does."""
+    emit_of(os.path.dirname(container.run_dir), container.document, action, **more)
 
 
 def emit_of(run_root: str, document: Mapping[str, Any], action: str, **more: str) -> None:

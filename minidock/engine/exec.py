@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine import bundle, frames
+from minidock.engine.events import tell
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import write_json
 from minidock.errors import Conflict
@@ -94,7 +95,8 @@ def _order(
     connection: MonitorConnection,
     narrate: Callable[[bytes], None] | None,
 ) -> Outcome:
-    request = f"{container.run_dir}/exec-{os.urandom(32).hex()}.json"
+    exec_id = os.urandom(32).hex()
+    request = f"{container.run_dir}/exec-{exec_id}.json"
     process = _process(container, options)
     document = {"init": state.pid, "startTime": state.start_time, "process": process}
     write_json(request, document, durable=False)
@@ -103,9 +105,15 @@ def _order(
     letters += "io" if options.interactive and not options.detach else ""
     letters += "" if options.detach else "a"
     letters += "e" if narrate else ""
+    program, *arguments = options.command
+    for action in ("exec_create", "exec_start"):
+        tell(container, f"{action}: {program} {' '.join(arguments)}", execID=exec_id)
     connection.wait_ready()
     connection.order(Order(container.directory, request, letters).encode())
-    return connection.wait_started(narrate)
+    outcome = connection.wait_started(narrate)
+    if outcome.kind == "failed":
+        tell(container, "exec_die", execID=exec_id, exitCode=str(outcome.code))
+    return outcome
 
 
 def _process(container: Container, options: ExecOptions) -> dict[str, object]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from minidock.engine.events import tell
 from minidock.engine.image_removal import lowerdirs
 from minidock.engine.output import OutputClosed, write_all
 from minidock.errors import MinidockError, StoreError
@@ -45,6 +46,7 @@ def export(container: Container, out: int) -> None:
     with open(report, "rb") as pipe:
         said = pipe.read(_MESSAGE_BYTES + 1)
     if os.waitpid(child, 0)[1] == 0:
+        tell(container, "export")
         return
     if said[:1] == b"P":
         raise OutputClosed

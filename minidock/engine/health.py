@@ -85,6 +85,11 @@ def begin(directory: str) -> None:
     _write(directory, {"Status": STARTING, "FailingStreak": 0, "Log": known.get("Log", [])})
 
 
+def status_of(directory: str) -> str:
+    """What was found last."""
+    return str((read_json(_path(directory)) or {}).get("Status", STARTING))
+
+
 def add_result(
     directory: str, check: dict[str, Any], result: dict[str, Any], since_start: int
 ) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from minidock.engine.statefile import read_json
+from minidock.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +30,16 @@ def remove_image(
 ) -> list[str]:
     """Remove a name or an image; the lines `Untagged: …` and `Deleted: …`. Without `prune` the
     parents stay that have no name. Raises `NotFound`, `Conflict`; then nothing has changed."""
+    from minidock.engine.image_events import tell_removed
+
+    try:
+        image = images.resolve(name)
+    except StoreError:
+        image = None  # damaged, but it can be removed
     lines = images.remove(name, force=force, prune=prune, used_by=lambda: image_uses(containers))
     sweep_mountpoints(paths, containers, images)
+    if image:
+        tell_removed(paths.run_root, image, lines)
     return lines
 
 

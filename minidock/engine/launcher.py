@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from minidock.engine.events import emit_of
 from minidock.engine.monitor_order import Order
 from minidock.engine.statefile import keep_room, read_json, write_json
 from minidock.errors import WRONG_REQUEST, InvalidInput, MinidockError, StartFailed
@@ -99,7 +100,14 @@ class _Start:
         plan = plan_container(container_id, spec, facts, self._stdio, manner)
         # Before they are made: should we be killed, the monitor removes them.
         self._channel.send(CGROUPS, "\n".join(cgroup_directories(spec, facts.cgroups)))
-        self._report(self._launch(plan, self._write_started))
+        pid = self._launch(plan, self._write_started)
+        self._tell_of_start()
+        self._report(pid)
+
+    def _tell_of_start(self) -> None:
+        document = read_json(f"{self._directory}/container.json")
+        if document:
+            emit_of(os.path.dirname(self._order.run_dir), document, "start")
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""

@@ -14,6 +14,7 @@ import time
 
 from minidock.engine import frames
 from minidock.engine.client import MonitorConnection
+from minidock.engine.events import tell
 from minidock.engine.holding import is_held, lock_of
 from minidock.engine.restart import STOPPED
 from minidock.errors import Conflict, InvalidInput
@@ -57,6 +58,7 @@ def send_signal(container: Container, number: int) -> None:
     if fd < 0:
         raise Conflict(f"container {container.id} is not running")
     try:
+        tell(container, "kill", signal=str(number))
         signal.pidfd_send_signal(fd, number)
         if state.status == "paused" and _ends_by(container, number):
             _thaw(container)
@@ -128,10 +130,12 @@ def stop(container: Container, seconds: int | None, number: int | None) -> None:
         seconds = DEFAULT_STOP_SECONDS if given is None else int(given)
     number = number or parse_signal(str(container.config.get("StopSignal") or "SIGTERM"))
     try:
+        tell(container, "kill", signal=str(number))
         signal.pidfd_send_signal(fd, number)
         if state and state.status == "paused":
             _thaw(container)
         if not _ended(fd, seconds):
+            tell(container, "kill", signal=str(signal.SIGKILL))
             signal.pidfd_send_signal(fd, signal.SIGKILL)
             _ended(fd, -1)
     except ProcessLookupError:
@@ -139,6 +143,7 @@ def stop(container: Container, seconds: int | None, number: int | None) -> None:
     finally:
         os.close(fd)
     wait(container)
+    tell(container, "stop")
 
 
 def _ended(pidfd: int, seconds: float) -> bool:
@@ -174,8 +179,9 @@ def _wait_without_monitor(container: Container) -> int:
     return state.exit_code
 
 
-def remove(container: Container, *, force: bool) -> None:
-    """Remove a container with everything it wrote. Raises `Conflict` while it runs."""
+def remove(container: Container, *, force: bool, killed: bool = False) -> None:
+    """Remove a container with everything it wrote. Raises `Conflict` while it runs. One that was
+    `killed` by `kill_all` is not said to be killed once more."""
     from minidock.engine.removal import remove_container_files, remove_run_dir
 
     if force:
@@ -191,10 +197,11 @@ def remove(container: Container, *, force: bool) -> None:
             )
         now = give_up_restart(container)
         if now and now.running:
-            kill_and_wait(container, now)
+            kill_and_wait(container, now, tell_of_it=not killed)
     if sweep(container):  # else it stays, as a sign for the next sweep
         remove_run_dir(container.run_dir)
     remove_container_files(container.directory)
+    tell(container, "destroy")
 
 
 def _settled(container: Container) -> State:
@@ -208,26 +215,32 @@ def _settled(container: Container) -> State:
         time.sleep(0.002)
 
 
-def kill_all(containers: Iterable[Container]) -> None:
+def kill_all(containers: Iterable[Container]) -> set[str]:
     """SIGKILL to every one that runs, without waiting: they, and their monitors after them, then
-    end at the same time, and who waits for each in turn waits once."""
+    end at the same time, and who waits for each in turn waits once. The ids of those."""
+    killed = set()
     for container in containers:
         forbid_restart(container)
         state = container.state()
         fd = open_init(state) if state.status == "running" else -1
         if fd >= 0:
+            killed.add(container.id)
             try:
+                tell(container, "kill", signal=str(signal.SIGKILL))
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             os.close(fd)
+    return killed
 
 
-def kill_and_wait(container: Container, state: State) -> None:
+def kill_and_wait(container: Container, state: State, *, tell_of_it: bool = True) -> None:
     """SIGKILL to init: the kernel takes everything else in the PID namespace with it."""
     fd = open_init(state)
     if fd >= 0:
         try:
+            if tell_of_it:
+                tell(container, "kill", signal=str(signal.SIGKILL))
             signal.pidfd_send_signal(fd, signal.SIGKILL)
         except ProcessLookupError:
             pass

@@ -273,13 +273,18 @@ class Monitor:
             from minidock.engine.cgroup import kill_rest
 
             kill_rest(self._order.directory)
+        oom_killed = self._was_oom_killed(code)
         if self._streams:
             # A container's processes are all dead now, so its pipes end. Those of an `exec` may be
             # held open by a child that went into the background: not waited for.
             while self._streams.open and self._loop.turn(_LINGER):
                 pass
             self._streams.finish()
-        pause = self._record(code, finished)
+        from minidock.engine.obituary import tell_of_end
+
+        ran = time.monotonic() - self._started
+        tell_of_end(self._order, code, ran, oom_killed=oom_killed)
+        pause = self._record(code, finished, oom_killed=oom_killed)
         if pause is None:
             self._clean_up()
             self._tell_end(code)
@@ -289,13 +294,19 @@ class Monitor:
             self._tell_end(code)
             self._let_go(pause)
 
-    def _record(self, code: int, finished: int) -> float | None:
+    def _was_oom_killed(self, code: int) -> bool:
+        """Not asked of an `exec`, nor of what has ended well and goes."""
+        assert self._order
+        ask = "x" not in self._order and ("r" not in self._order or code != 0)
+        return ask and any(map(oom_kills, self._cgroups))
+
+    def _record(self, code: int, finished: int, *, oom_killed: bool) -> float | None:
         """Write exited.json. Seconds until the container is to be started again, or None."""
         assert self._order
         if "x" in self._order or "r" in self._order:
             return None
         record: dict[str, object] = {"ExitCode": code, "FinishedAt": format_time(finished)}
-        if any(map(oom_kills, self._cgroups)):
+        if oom_killed:
             record["OOMKilled"] = True
         pause = self._pause_before_restart(code)
         if pause is not None and self._restarts:
@@ -388,7 +399,7 @@ class Monitor:
             except FileNotFoundError:
                 pass  # the container has ended, too
             return
-        from minidock.engine.removal import remove_container_files, remove_run_dir
+        from minidock.engine.removal import remove_run_dir
 
         if self._listener:
             self._loop.forget(self._listener.fileno())
@@ -396,7 +407,9 @@ class Monitor:
         if clean:  # else it stays, as a sign that there is something left to sweep
             remove_run_dir(self._order.run_dir)
         if "r" in self._order:
-            remove_container_files(self._order.directory)
+            from minidock.engine.obituary import remove_files
+
+            remove_files(self._order)
         os.close(self._lock)  # who is told of the end may start it anew
 
     def _end(self) -> None:

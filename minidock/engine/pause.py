@@ -31,6 +31,7 @@ import fcntl
 import os
 
 from minidock.engine.cgroup import cgroup_of
+from minidock.engine.events import tell
 from minidock.errors import Conflict, MinidockError
 
 TYPE_CHECKING = False
@@ -122,11 +123,14 @@ def _hold(container: Container, say: int, wait: int) -> None:
             freeze(cgroup)
         os.write(say, _STANDS_STILL)
         os.close(say)
+        if cgroup:
+            tell(container, "pause")
         os.read(wait, 1)  # until the command ends, one way or the other
     finally:
         if cgroup:
             _thaw(cgroup)
             os.unlink(marker)
+            tell(container, "unpause")
 
 
 def pause(container: Container) -> None:
@@ -149,6 +153,7 @@ def pause(container: Container) -> None:
         except BaseException:
             thaw(container)
             raise
+    tell(container, "pause")
 
 
 def unpause(container: Container) -> None:
@@ -157,6 +162,7 @@ def unpause(container: Container) -> None:
         if container.state().status != "paused":
             raise Conflict(f"Container {container.id} is not paused")
         thaw(container)
+    tell(container, "unpause")
 
 
 def thaw(container: Container) -> None:

@@ -93,7 +93,8 @@ def _be_prober(directory: str, run_dir: str, since_start: int) -> NoReturn:
 
 def _probe_once(directory: str, run_dir: str, since_start: int) -> str:
     from minidock.engine.containers import Containers
-    from minidock.engine.health import add_result
+    from minidock.engine.events import tell
+    from minidock.engine.health import add_result, status_of
     from minidock.engine.paths import Paths
     from minidock.errors import MinidockError
     from minidock.spec.timestamp import now
@@ -108,7 +109,11 @@ def _probe_once(directory: str, run_dir: str, since_start: int) -> str:
     except (MinidockError, OSError) as error:
         code, output = -1, str(error)
     result = {"Start": begin, "End": now(), "ExitCode": code, "Output": output}
-    return add_result(directory, container.config["Healthcheck"], result, since_start)
+    before = status_of(directory)
+    status = add_result(directory, container.config["Healthcheck"], result, since_start)
+    if status != before:
+        tell(container, f"health_status: {status}")
+    return status
 
 
 def _run(container: Container) -> tuple[int, str]:

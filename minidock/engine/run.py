@@ -10,6 +10,7 @@ import os
 
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
+from minidock.engine.events import tell
 from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.statefile import sync_directory, write_file, write_json
 from minidock.engine.sweep import MARKER, creating, sweep
@@ -78,9 +79,11 @@ def create(
     try:
         # Until container.json says so, nobody knows that the layers are needed.
         with images.hold():
-            return _create(paths, containers, images, options, warn)
+            container = _create(paths, containers, images, options, warn)
     finally:
         os.close(at_it)
+    tell(container, "create")
+    return container
 
 
 def _create(
@@ -170,6 +173,8 @@ def start(
     letters += "h" if _has_check(config) else ""
     letters += "k" if host_config["PidMode"] else ""
     letters += "s" if bundle.known_late(host_config) else ""
+    if attach:
+        tell(container, "attach")
     order = Order(container.directory, container.run_dir, letters)
     connection.order(order.encode())
     outcome = connection.wait_started(narrate)

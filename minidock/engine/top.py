@@ -10,6 +10,7 @@ See: ps(1), cgroups(7), moby's daemon/top_unix.go
 from __future__ import annotations
 
 from minidock.engine.cgroup import cgroup_of
+from minidock.engine.events import tell
 from minidock.errors import Conflict, InvalidInput, MinidockError
 
 TYPE_CHECKING = False
@@ -37,7 +38,9 @@ def processes_of(container: Container, options: Sequence[str]) -> list[list[str]
     words = (" ".join(options) or DEFAULT).split(" ")
     _check_options(" ".join(words))
     pids = processes(cgroup_of(container))
-    return choose(_ps(words, pids), set(pids))
+    rows = choose(_ps(words, pids), set(pids))
+    tell(container, "top")
+    return rows
 
 
 def _check_options(text: str) -> None:

@@ -8,6 +8,7 @@ See: moby's container/container_unix.go (UpdateContainer), isolation/cgroups/lim
 
 from __future__ import annotations
 
+from minidock.engine.events import tell
 from minidock.engine.limits import resources
 from minidock.engine.pause import Locked
 from minidock.engine.statefile import read_json, write_json
@@ -38,6 +39,7 @@ def update(container: Container, changes: Config) -> None:
     except (MinidockError, OSError) as error:
         why = error.message if isinstance(error, MinidockError) else str(error)
         raise Conflict(f"Cannot update container {container.id}: {why}") from error
+    tell(container, "update")
 
 
 def _update(container: Container, changes: Config) -> None:
