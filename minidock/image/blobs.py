@@ -118,7 +118,8 @@ class BlobWriter:
         from hashlib import sha256
 
         self.size = 0
-        self._unsynced = 0
+        self._unsynced = 0  # bytes of which the disk may not know yet
+        self._is_safe = False  # also that they are the file's
         self._blobs = blobs
         self._hash = sha256()
         self._path = f"{blobs.ingest}/{unique_name()}"
@@ -133,6 +134,7 @@ class BlobWriter:
         write_all(self._fd, data)
         self.size += len(data)
         self._unsynced += len(data)
+        self._is_safe = False
         if self._unsynced >= _SYNC_EVERY:
             os.fdatasync(self._fd)
             self._unsynced = 0
@@ -143,12 +145,14 @@ class BlobWriter:
 
     def sync(self) -> None:
         """Write to disk what is there, while there is something else to wait for."""
-        os.fsync(self._fd)
+        if not self._is_safe:
+            os.fsync(self._fd)
+            self._is_safe = True
 
     def finish(self) -> Digest:
         """Give the blob its name. Raises `OSError`, for instance if the disk is full."""
         digest = Digest.from_hex(self._hash.hexdigest())
-        os.fsync(self._fd)
+        self.sync()
         os.rename(self._path, self._blobs.path(digest))
         self._path = ""
         return digest
