@@ -179,9 +179,11 @@ def _wait_without_monitor(container: Container) -> int:
     return state.exit_code
 
 
-def remove(container: Container, *, force: bool, killed: bool = False) -> None:
-    """Remove a container with everything it wrote. Raises `Conflict` while it runs. One that was
-    `killed` by `kill_all` is not said to be killed once more."""
+def remove(
+    container: Container, *, force: bool, killed: bool = False, volumes: bool = False
+) -> None:
+    """Remove a container with everything it wrote, and with its anonymous `volumes`. Raises
+    `Conflict` while it runs. One that was `killed` by `kill_all` is not said to be killed again."""
     from minidock.engine.removal import remove_container_files, remove_run_dir
 
     if force:
@@ -200,7 +202,8 @@ def remove(container: Container, *, force: bool, killed: bool = False) -> None:
             kill_and_wait(container, now, tell_of_it=not killed)
     if sweep(container):  # else it stays, as a sign for the next sweep
         remove_run_dir(container.run_dir)
-    remove_container_files(container.directory)
+    run_root = os.path.dirname(container.run_dir)
+    remove_container_files(container.directory, run_root, volumes=volumes)
     tell(container, "destroy")
 
 

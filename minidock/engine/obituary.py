@@ -38,6 +38,7 @@ def tell_of_end(order: Order, code: int, seconds: float, *, oom_killed: bool = F
 def remove_files(order: Order) -> None:
     """`--rm`: the container's files go, and that is told."""
     document = read_json(f"{order.directory}/container.json")
-    remove_container_files(order.directory)
+    run_root = os.path.dirname(order.run_dir)
+    remove_container_files(order.directory, run_root)
     if document:
-        emit_of(os.path.dirname(order.run_dir), document, "destroy")
+        emit_of(run_root, document, "destroy")

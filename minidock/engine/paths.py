@@ -25,6 +25,10 @@ class Paths(Record):
     def names(self) -> str:
         return f"{self.root}/names"
 
+    @property
+    def volumes(self) -> str:
+        return f"{self.root}/volumes"
+
     def container(self, container_id: str) -> str:
         return f"{self.containers}/{container_id}"
 

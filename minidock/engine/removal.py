@@ -12,12 +12,38 @@ from __future__ import annotations
 import os
 
 
-def remove_container_files(directory: str) -> None:
-    """Remove a container's directory and the name that points to it. Raises `OSError`."""
-    names = os.path.join(os.path.dirname(os.path.dirname(directory)), "names")
-    doom(directory)  # first: a container that is still there must not have lost its name
-    release_names(names, os.path.basename(directory))
+ANONYMOUS_VOLUMES = "anonymous-volumes"
+"""A file beside container.json: the names of the volumes that may go with it, one a line."""
+DOOMED_VOLUMES = "doomed-volumes"
+"""The same, when they do go."""
+
+
+def remove_container_files(directory: str, run_root: str, *, volumes: bool = False) -> None:
+    """Remove a container's directory, the name that points to it, and the anonymous volumes that go
+    with it: with `volumes`, or if it was run with `--rm`, or never came to be. Raises `OSError`."""
+    root = os.path.dirname(os.path.dirname(directory))
+    _decide_on_volumes(directory, volumes)
+    doomed = doom(directory)  # first: a container that is there must not have lost its name
+    release_names(f"{root}/names", os.path.basename(directory))
+    if os.path.exists(f"{doomed}/{DOOMED_VOLUMES}"):
+        from minidock.engine.volume_removal import remove_doomed
+
+        remove_doomed(root, run_root, f"{doomed}/{DOOMED_VOLUMES}")
     remove_tree(directory)
+
+
+def _decide_on_volumes(directory: str, volumes: bool) -> None:
+    """Write it down before anything is gone: who goes on after us must not guess."""
+    names = ANONYMOUS_VOLUMES, DOOMED_VOLUMES
+    kept, doomed = (f"{directory}/{name}" for name in names)
+    if not (os.path.exists(kept) or os.path.exists(doomed)):
+        return
+    unborn = not os.path.exists(f"{directory}/container.json")
+    goes = volumes or unborn or os.path.exists(f"{directory}/auto-remove")
+    try:
+        os.rename(*((kept, doomed) if goes else (doomed, kept)))
+    except FileNotFoundError:
+        pass  # so it is already
 
 
 def release_names(names: str, container_id: str) -> None:

@@ -110,7 +110,7 @@ def _create(
     except BaseException:
         from minidock.engine.removal import remove_container_files
 
-        remove_container_files(directory)
+        remove_container_files(directory, paths.run_root)
         raise
     return Container(container_id, name, directory, paths.run_dir(container_id), document)
 

@@ -48,7 +48,7 @@ def sweep(paths: Paths, containers: Containers) -> None:
     for name in names:
         path = paths.container(name)
         if name.endswith(_DOOMED):
-            _try_to_remove(path.removesuffix(_DOOMED))
+            _try_to_remove(path.removesuffix(_DOOMED), paths.run_root)
         elif not os.path.exists(f"{path}/container.json"):
             half_made.append(path)
         elif os.path.exists(f"{path}/{MARKER}") and not is_held(lock_of(path)):
@@ -60,9 +60,9 @@ def sweep(paths: Paths, containers: Containers) -> None:
             _clean_up_after_monitor(paths, containers, name)
 
 
-def _try_to_remove(directory: str) -> None:
+def _try_to_remove(directory: str, run_root: str) -> None:
     try:
-        remove_container_files(directory)
+        remove_container_files(directory, run_root)
     except OSError:
         pass
 
@@ -73,7 +73,7 @@ def _remove_half_made(paths: Paths, directories: list[str]) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for directory in directories:
             if not os.path.exists(f"{directory}/container.json"):  # it may be whole by now
-                _try_to_remove(directory)
+                _try_to_remove(directory, paths.run_root)
     except BlockingIOError:
         pass  # somebody is at it
     finally:

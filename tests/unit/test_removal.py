@@ -54,6 +54,6 @@ def test_only_the_containers_own_names_are_released(tmp_path: Path) -> None:
     names.mkdir()
     (names / "mine").symlink_to(f"../containers/{mine}")
     (names / "other").symlink_to(f"../containers/{other}")
-    remove_container_files(str(tmp_path / "containers" / mine))
+    remove_container_files(str(tmp_path / "containers" / mine), str(tmp_path / "run"))
     assert [p.name for p in names.iterdir()] == ["other"]
     assert [p.name for p in (tmp_path / "containers").iterdir()] == [other]

@@ -1,0 +1,127 @@
+"""Removing volumes, when nobody uses them.
+
+A container uses a volume for as long as the container is there, running or not. While one is being
+made nobody can ask it, but its maker holds the volume; so who removes one locks it first, and asks
+then (volumes.py).
+
+Anonymous volumes go with their container: always if it was run with `--rm`, and by `rm -v`. A file
+in the container's directory names them, so that whoever finishes an interrupted removal knows them
+too (removal.py).
+
+See: moby's daemon/mounts.go (removeMountPoints), daemon/prune.go
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine.events import emit
+from minidock.engine.listing import tree_size
+from minidock.engine.volumes import DRIVER, Volumes
+from minidock.errors import Conflict, InvalidInput, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+    from minidock.engine.prune import Pruned, Wanted
+
+
+def volume_uses(containers: Containers) -> dict[str, list[str]]:
+    """The ids of the containers that use each volume, by its name."""
+    found: dict[str, list[str]] = {}
+    for container in containers.all():
+        points = container.document.get("MountPoints", ())
+        for name in {point["Name"] for point in points if point["Type"] == "volume"}:
+            found.setdefault(name, []).append(container.id)
+    return found
+
+
+def remove_volume(paths: Paths, containers: Containers, name: str) -> None:
+    """Raises `NotFound`, and `Conflict` while a container uses it."""
+    volumes = Volumes(paths)
+    volumes.sweep()
+    volumes.find(name)
+    if not _remove(paths, volumes, containers, name, wait=True):
+        users = ", ".join(volume_uses(containers).get(name, ()))
+        raise Conflict(f"remove {name}: volume is in use - [{users}]")
+
+
+def _remove(
+    paths: Paths, volumes: Volumes, containers: Containers, name: str, *, wait: bool
+) -> bool:
+    """False where it is in use: by a container, or, without `wait`, by one that is being made."""
+    try:
+        lock = volumes.lock(name, wait=wait)
+    except BlockingIOError:
+        return False
+    try:
+        if name in volume_uses(containers):
+            return False
+        volumes.discard(name)
+    finally:
+        os.close(lock)
+    emit(paths.run_root, "volume", "destroy", name, {"driver": DRIVER})
+    return True
+
+
+# ── with a container ──
+
+
+def remove_doomed(root: str, run_root: str, path: str) -> None:
+    """Remove the volumes whose names stand in a file, unless another container uses them."""
+    from minidock.engine.containers import Containers
+    from minidock.engine.paths import Paths
+
+    try:
+        with open(path, encoding="ascii") as file:
+            names = file.read().split()
+    except FileNotFoundError:
+        return  # another command does the same
+    paths = Paths(root, run_root)
+    volumes, containers = Volumes(paths), Containers(paths)
+    for name in names:
+        try:
+            _remove(paths, volumes, containers, name, wait=False)
+        except NotFound:
+            continue
+
+
+# ── prune ──
+
+
+def prune_volumes(
+    paths: Paths, containers: Containers, wanted: Wanted, *, everything: bool
+) -> Pruned:
+    """Remove the volumes that no container uses: anonymous ones, or with `everything` all."""
+    from minidock.engine.prune import Pruned
+
+    volumes, lines, room = Volumes(paths), [], 0
+    volumes.sweep()
+    used = volume_uses(containers)  # asked again with each lock; this spares most of them
+    for volume in volumes.all():
+        if volume.name in used or not (everything or volume.anonymous):
+            continue
+        if not wanted.fits(0, volume.labels or {}):
+            continue
+        size = 0 if (volume.options or {}).get("type") else tree_size(volume.data)
+        try:
+            gone = _remove(paths, volumes, containers, volume.name, wait=False)
+        except NotFound:
+            continue
+        if gone:
+            lines.append(volume.name)
+            room += size
+    return Pruned(tuple(lines), room)
+
+
+def wants_all(filters: Mapping[str, Sequence[str]]) -> bool:
+    """The filter `all`. Raises `InvalidInput` in Docker's words."""
+    found = False
+    for value in filters.get("all", ()):
+        if value not in ("1", "true", "0", "false"):
+            raise InvalidInput(f"invalid filter 'all=[{value}]'")
+        found = found or value in ("1", "true")
+    return found
