@@ -99,18 +99,18 @@ def inspect_any(args: Parsed, app: App) -> int:
             app.err("WARNING: --size ignored for image\n")
         return document
 
-    return _inspect(args, app, find)
+    return print_documents(args, app, find)
 
 
 def inspect_containers(args: Parsed, app: App) -> int:
     """`minidock container inspect`"""
     with_size = args.on("size")
-    return _inspect(args, app, lambda name: _container(app, name, with_size=with_size))
+    return print_documents(args, app, lambda name: _container(app, name, with_size=with_size))
 
 
 def inspect_images(args: Parsed, app: App) -> int:
     """`minidock image inspect`"""
-    return _inspect(args, app, lambda name: _image(app, name))
+    return print_documents(args, app, lambda name: _image(app, name))
 
 
 def _wrong_type(kind: str) -> str:
@@ -162,7 +162,7 @@ def _image(app: App, name: str) -> Document:
 # ── printing ──
 
 
-def _inspect(args: Parsed, app: App, find: Callable[[str], Document]) -> int:
+def print_documents(args: Parsed, app: App, find: Callable[[str], Document]) -> int:
     """Look everything up, print what was found, then what was not."""
     form = args.text("format")
     if form:

@@ -61,8 +61,8 @@ _SURE = "Are you sure you want to continue? [y/N] "
 
 def containers(args: Parsed, app: App) -> int:
     """`minidock container prune`"""
-    wanted = _wanted(args, "container")
-    _ask(args, app, "WARNING! This will remove all stopped containers.\n" + _SURE)
+    wanted = wanted_of(args, "container")
+    ask(args, app, "WARNING! This will remove all stopped containers.\n" + _SURE)
     pruned = _prune_containers(app, wanted)
     _tell(app, "Deleted Containers:", pruned)
     app.out(f"Total reclaimed space: {human_size(pruned.reclaimed, 4)}\n")
@@ -72,7 +72,7 @@ def containers(args: Parsed, app: App) -> int:
 def images(args: Parsed, app: App) -> int:
     """`minidock image prune`"""
     everything = args.on("all")
-    wanted = _wanted(args, "image")
+    wanted = wanted_of(args, "image")
     for value in collect_filters(args.each("filter")).get("dangling", ()):
         everything = everything or value in ("false", "0")
     which = (
@@ -80,7 +80,7 @@ def images(args: Parsed, app: App) -> int:
         if everything
         else "all dangling images."
     )
-    _ask(args, app, f"WARNING! This will remove {which}\n" + _SURE)
+    ask(args, app, f"WARNING! This will remove {which}\n" + _SURE)
     pruned = _prune_images(app, wanted, everything=everything)
     _tell(app, "Deleted Images:", pruned)
     app.out(f"Total reclaimed space: {human_size(pruned.reclaimed, 4)}\n")
@@ -89,14 +89,14 @@ def images(args: Parsed, app: App) -> int:
 
 def system(args: Parsed, app: App) -> int:
     """`minidock system prune`"""
-    everything, wanted = args.on("all"), _wanted(args, "container")
+    everything, wanted = args.on("all"), wanted_of(args, "container")
     which = (
         "all images without at least one container associated to them"
         if everything
         else "all dangling images"
     )
     warning = f"WARNING! This will remove:\n  - all stopped containers\n  - {which}\n\n"
-    _ask(args, app, warning + _SURE)
+    ask(args, app, warning + _SURE)
     first = _prune_containers(app, wanted)
     _tell(app, "Deleted Containers:", first)
     second = _prune_images(app, wanted, everything=everything)
@@ -105,7 +105,7 @@ def system(args: Parsed, app: App) -> int:
     return 0
 
 
-def _wanted(args: Parsed, what: str) -> Wanted:
+def wanted_of(args: Parsed, what: str) -> Wanted:
     """Read the filters. Raises `InvalidInput`."""
     import time
 
@@ -127,7 +127,7 @@ def _wanted(args: Parsed, what: str) -> Wanted:
     return Wanted(until, tuple(filters.get("label", ())), tuple(filters.get("label!", ())))
 
 
-def _ask(args: Parsed, app: App, question: str) -> None:
+def ask(args: Parsed, app: App, question: str) -> None:
     """Raises `ClientError` unless the answer is yes."""
     if args.on("force"):
         return

@@ -35,7 +35,7 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         attach=attach,
         auto_remove=args.on("rm"),
         env=environment(args),
-        labels=tuple(_label(text) for text in args.each("label")),
+        labels=tuple(label(text) for text in args.each("label")),
         user=args.text("user") if args.given("user") else None,
         working_dir=_working_dir(args),
         hostname=args.text("hostname") or None,
@@ -92,7 +92,7 @@ def _stop_signal(args: Parsed) -> str | None:
     return text
 
 
-def _label(text: str) -> tuple[str, str]:
+def label(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     if not name:
         raise ClientError(f"invalid label '{text}': empty name")
