@@ -93,14 +93,14 @@ def name_values(name: str, arguments: str, escape: str = "\\") -> list[tuple[str
 
 
 def json_list(text: str) -> list[str] | None:
-    """The exec form; None for what is not JSON, which makes it shell form. Raises
-    `InvalidInput`."""
+    """The exec form; None for what is not JSON, which makes it shell form. What follows the list is
+    not looked at, as in Docker. Raises `InvalidInput`."""
     import json
 
     if not text.startswith("["):
         return None
     try:
-        values = json.loads(text)
+        values, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(values, list):

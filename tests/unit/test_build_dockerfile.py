@@ -57,6 +57,7 @@ def words(*argv: str) -> Command:
         ("RUN make  all", Run, {"command": shell("make  all"), "network": "default"}),
         ('RUN ["make", "all"]', Run, {"command": words("make", "all")}),
         ("RUN [not json", Run, {"command": shell("[not json")}),
+        ('CMD ["a"] # b', Cmd, {"command": words("a")}),
         ("run echo a # b", Run, {"command": shell("echo a # b")}),
         ("RUN --network=none ls --all", Run, {"command": shell("ls --all"), "network": "none"}),
         ('CMD ["sh", "-c", "a \\"b\\""]', Cmd, {"command": words("sh", "-c", 'a "b"')}),
