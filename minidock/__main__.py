@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from minidock.cli.main import entry
+import sys
 
 if __name__ == "__main__":
-    entry()
+    try:
+        from minidock.cli.main import entry
+
+        entry()
+    except KeyboardInterrupt:  # before there was anybody to take care of it
+        sys.exit(130)

@@ -6,6 +6,7 @@ import os
 
 from minidock.cli.command import ClientError, Command, Flag, Unsupported
 from minidock.engine.output import OutputClosed
+from minidock.linux.files import remove_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class OutputFile:
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
         if not self._kept:
-            os.unlink(self._temporary)
+            remove_file(self._temporary)
 
 
 def export(args: Parsed, app: App) -> int:

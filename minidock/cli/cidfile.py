@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from minidock.cli.command import ClientError
+from minidock.linux.files import remove_file
 
 
 class CidFile:
@@ -35,4 +36,4 @@ class CidFile:
         """An empty one goes again: there is no container."""
         os.close(self._fd)
         if not self._written:
-            os.unlink(self._path)
+            remove_file(self._path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+from minidock.linux.files import remove_file
 from minidock.spec.lean_json import dumps, loads
 
 _ROOM = ".room"  # of the file that is kept for another
@@ -36,10 +37,10 @@ def write_file(path: str, content: bytes, *, durable: bool = True, instead_of: s
         _take(f"{path}{_ROOM}", temporary)
         _write(temporary, content, durable)
         if instead_of:
-            _remove(instead_of)
+            remove_file(instead_of)
         os.rename(temporary, path)
     except OSError as error:
-        _remove(temporary)
+        remove_file(temporary)
         error.filename = (
             error.filename or path
         )  # write(2) knows none, and "No space left" says little
@@ -55,7 +56,7 @@ def keep_room(path: str) -> None:
     try:
         _write(room, b" " * _ROOM_SIZE, durable=False)
     except OSError:
-        _remove(room)
+        remove_file(room)
         raise
 
 
@@ -79,13 +80,6 @@ def _write(path: str, content: bytes, durable: bool) -> None:
             os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def sync_directory(path: str) -> None:

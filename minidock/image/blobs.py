@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import StoreError
+from minidock.linux.files import remove_file
 from minidock.linux.private import make_private
 from minidock.spec.digest import Digest
 from minidock.spec.fields import MAX_JSON
@@ -105,10 +106,7 @@ class Blobs:
         return [Digest.from_hex(n) for n in names if is_identifier(n)]
 
     def remove(self, digest: Digest) -> None:
-        try:
-            os.unlink(self.path(digest))
-        except FileNotFoundError:
-            pass
+        remove_file(self.path(digest))
 
 
 class BlobWriter:
@@ -163,7 +161,7 @@ class BlobWriter:
         fd, self._fd = self._fd, -1  # a thread that still writes must not meet another file
         os.close(fd)
         if self._path:
-            os.unlink(self._path)
+            remove_file(self._path)
 
 
 def unique_name() -> str:
@@ -191,7 +189,7 @@ def replace_file(path: str, data: bytes, ingest: str, *, durable: bool) -> None:
             os.fsync(fd)
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        remove_file(temporary)
         raise
     finally:
         os.close(fd)

@@ -18,6 +18,7 @@ import time
 
 from minidock.errors import BadData
 from minidock.image.blobs import write_all
+from minidock.linux.files import remove_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,10 +92,7 @@ class PartialBlob:
 
     def discard(self) -> None:
         """It is not what it should be, or no longer wanted: begin anew next time."""
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass
+        remove_file(self._path)
 
     def finish(self) -> None:
         """Verify and name it. Raises `BadData` if it is not the blob that was asked for."""

@@ -19,6 +19,7 @@ import binascii
 import os
 
 from minidock.errors import InvalidInput, MinidockError
+from minidock.linux.files import remove_file
 from minidock.record import Record
 from minidock.spec.lean_json import dumps, loads
 from minidock.spec.reference import DOCKER_IO
@@ -151,7 +152,7 @@ class CredentialFile:
                 os.fsync(fd)
             os.rename(temporary, target)
         except BaseException:
-            os.unlink(temporary)
+            remove_file(temporary)
             raise
 
 

@@ -20,6 +20,7 @@ import os
 import stat
 
 from minidock.isolation.seccomp.filter import Filter
+from minidock.linux.files import remove_file
 from minidock.linux.private import make_private
 
 TYPE_CHECKING = False
@@ -121,7 +122,7 @@ def _write(directory: str, name: str, made: Filter) -> None:
             file.write(_pack(made))
         os.rename(temporary, f"{directory}/{name}")
     except BaseException:
-        os.unlink(temporary)
+        remove_file(temporary)
         raise
     _forget_oldest(directory)
 
