@@ -49,6 +49,11 @@ TREE: tuple[tuple[str, str], ...] = (
     ("system check", "minidock.cli.system:CHECK"),
     ("system df", "minidock.cli.system:DF"),
     ("system prune", "minidock.cli.prune:SYSTEM"),
+    ("network create", "minidock.cli.networks:CREATE"),
+    ("network ls, network list", "minidock.cli.networks:LS"),
+    ("network inspect", "minidock.cli.networks:INSPECT"),
+    ("network rm, network remove", "minidock.cli.networks:RM"),
+    ("network prune", "minidock.cli.networks:PRUNE"),
     ("login", "minidock.cli.registries:LOGIN"),
     ("logout", "minidock.cli.registries:LOGOUT"),
     ("explain", "minidock.cli.explain:EXPLAIN"),
@@ -59,6 +64,7 @@ TREE: tuple[tuple[str, str], ...] = (
 GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
+    "network": "Manage networks",
     "system": "Manage minidock",
 }
 

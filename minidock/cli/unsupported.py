@@ -74,4 +74,9 @@ START = (
 PLATFORM = (No("platform", "", "images here are of one platform"),)
 """For import, history, rmi, image inspect."""
 RM = (No("link", "l", _NETWORK),)
+NETWORK_CREATE = (
+    No("config-from", "", "a network's settings are its own"),
+    No("config-only", "", "a network's settings are its own"),
+    No("ingress", "", "it is for a swarm"),
+)
 SYSTEM_PRUNE = (No("volumes", "", _VOLUME),)

@@ -185,6 +185,7 @@ class Networks:
         *,
         driver: str = "bridge",
         pools: Sequence[Document] = (),
+        ipv4: bool = True,
         ipv6: bool = False,
         internal: bool = False,
         attachable: bool = False,
@@ -206,14 +207,14 @@ class Networks:
                 raise Conflict(f"network with name {name} already exists")
             config = list(pools)
             if driver == "bridge":
-                config = self._complete(config, ipv6=ipv6)
+                config = self._complete(config, ipv4=ipv4, ipv6=ipv6)
             document: Document = {
                 "Name": name,
                 "Id": os.urandom(32).hex(),
                 "Created": now(),
                 "Scope": "local",
                 "Driver": driver,
-                "EnableIPv4": True,
+                "EnableIPv4": ipv4,
                 "EnableIPv6": driver == "bridge" and ipv6,
                 "IPAM": {
                     "Driver": "default",
@@ -260,7 +261,7 @@ class Networks:
             for pool in network.pools if network else ():
                 yield pool.subnet
 
-    def _complete(self, config: list[Document], *, ipv6: bool) -> list[Document]:
+    def _complete(self, config: list[Document], *, ipv4: bool, ipv6: bool) -> list[Document]:
         """The pools of a new network, with what the user left open filled in."""
         from minidock.network.netlink import subnets_of_host
 
@@ -273,7 +274,7 @@ class Networks:
                     hint=f"{subnet} overlaps with a network that is there already.",
                 )
         used = [*ours, *given, *subnets_of_host()]
-        if not any(subnet.family == 4 for subnet in given):
+        if ipv4 and not any(subnet.family == 4 for subnet in given):
             config = [{"Subnet": str(free_subnet(used))}, *config]
         if ipv6 and not any(subnet.family == 6 for subnet in given):
             config = [*config, {"Subnet": str(free_subnet6(self._prefix(), used))}]
