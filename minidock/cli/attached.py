@@ -87,10 +87,16 @@ def stay(
     stdin: int,
     terminal: bool,
     detach_is_error: bool = False,
+    container: Container | None = None,
 ) -> int:
     """Stay until the process ends; its exit code. With `pid`, and without a terminal, it gets the
-    signals that we get."""
+    signals that we get. What we do to a `container` meanwhile is told to others (events.py)."""
     from minidock.engine.client import Attachment
+    from minidock.engine.events import tell
+
+    def told(action: str, **more: str) -> None:
+        if container:
+            tell(container, action, **more)
 
     outcome = Attachment(
         connection,
@@ -99,6 +105,7 @@ def stay(
         stderr=app.stderr,
         terminal=terminal,
         signals=bool(pid) and not terminal,
+        told=told,
     ).run()
     if outcome.kind != "detached":
         return outcome.code

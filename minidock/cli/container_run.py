@@ -78,7 +78,8 @@ def run(args: Parsed, app: App) -> int:
     if not options.attach:
         return 0
     stdin = app.stdin if options.interactive else -1
-    return stay(app, connection, outcome.code, stdin=stdin, terminal=options.terminal)
+    terminal = options.terminal
+    return stay(app, connection, outcome.code, stdin=stdin, terminal=terminal, container=container)
 
 
 def create(args: Parsed, app: App) -> int:

@@ -83,6 +83,7 @@ def _attach_running(
         stdin=stdin,
         terminal=terminal,
         detach_is_error=detach_is_error,
+        container=container,
     )
 
 
@@ -119,7 +120,7 @@ def _start_attached(args: Parsed, app: App, name: str) -> int:
     if container.state().active:
         return _attach_running(app, container, with_stdin=stdin >= 0)
     connection, pid = _start(app, container, narrator(args, app), attach=True)
-    return stay(app, connection, pid, stdin=stdin, terminal=terminal)
+    return stay(app, connection, pid, stdin=stdin, terminal=terminal, container=container)
 
 
 def start_quietly(app: App, container: Container) -> None:

@@ -48,6 +48,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("container prune", "minidock.cli.prune:CONTAINERS"),
     ("system check", "minidock.cli.system:CHECK"),
     ("system df", "minidock.cli.system:DF"),
+    ("system events, events", "minidock.cli.events:EVENTS"),
     ("system prune", "minidock.cli.prune:SYSTEM"),
     ("network create", "minidock.cli.networks:CREATE"),
     ("network ls, network list", "minidock.cli.networks:LS"),

@@ -58,7 +58,7 @@ class Fields(Record):
     type_name: str
     values: Mapping[str, object]
 
-    def plain(self) -> Row:
+    def plain(self) -> dict[str, object]:
         """What `json` prints: every field that needs no argument, sorted."""
         return Row(
             (name, value() if callable(value) else value)

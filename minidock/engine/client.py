@@ -127,7 +127,7 @@ class MonitorConnection:
 
 class Attachment:
     """The loop. `stdin` is -1 when nothing is to be sent; `signals`: those that we get
-    are passed on."""
+    are passed on. `told` hears what we did to the container (events.py)."""
 
     def __init__(
         self,
@@ -138,6 +138,7 @@ class Attachment:
         stderr: int,
         terminal: bool,
         signals: bool = False,
+        told: Callable[..., None] | None = None,
     ) -> None:
         self._connection = connection
         self._stdin = stdin
@@ -145,6 +146,7 @@ class Attachment:
         self._terminal = terminal
         self._raw = terminal and stdin >= 0 and os.isatty(stdin)
         self._signals = signals
+        self._told = told or (lambda *_, **__: None)
         self._interrupts = 0
         self._held = b""  # the first of the detach keys, until we know what follows
 
@@ -215,6 +217,7 @@ class Attachment:
             at = data.find(DETACH_KEYS)
             if at >= 0:
                 self._say(frames.STDIN, data[:at])
+                self._told("detach")
                 return Outcome("detached")
             cut = len(data) - 1 if data.endswith(DETACH_KEYS[:1]) else len(data)
             data, self._held = data[:cut], data[cut:]
@@ -255,6 +258,7 @@ class Attachment:
                 self._interrupts += 1
                 if self._interrupts >= _PATIENCE:
                     return True
+            self._told("kill", signal=str(number))
             self._say(frames.SIGNAL, bytes((number,)))
         return False
 
@@ -267,4 +271,5 @@ class Attachment:
             if size.lines and size.columns:
                 payload = size.lines.to_bytes(2, "big") + size.columns.to_bytes(2, "big")
                 self._say(frames.RESIZE, payload)
+                self._told("resize", height=str(size.lines), width=str(size.columns))
             return

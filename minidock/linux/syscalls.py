@@ -42,6 +42,7 @@ SYS_IOPRIO_SET = 251 if _X86_64 else 30
 SYS_BPF = 321 if _X86_64 else 280
 SYS_SECCOMP = 317 if _X86_64 else 277
 
+_IN_CHANGES = 0x2 | 0x80 | 0x100  # IN_MODIFY, IN_MOVED_TO, IN_CREATE
 _SIGKILL, _SIGCHLD, _PR_SET_PDEATHSIG = 9, 17, 1
 _CLONE_INTO_CGROUP = 1 << 33
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -214,6 +215,16 @@ def openat2(dirfd: int, path: str, flags: int, mode: int, resolve: int) -> int:
 def close_range(first: int, last: int, flags: int) -> None:
     """close_range(2), Linux 5.9"""
     _done(_syscall(SYS_CLOSE_RANGE, first, last, flags))
+
+
+def inotify_init() -> int:
+    """inotify_init1(2), closed on exec."""
+    return _done(_libc.inotify_init1(os.O_CLOEXEC))
+
+
+def inotify_add_watch(fd: int, path: str) -> None:
+    """inotify_add_watch(2), for what is written to a directory's files and which it has."""
+    _done(_libc.inotify_add_watch(fd, _bytes(path), _IN_CHANGES), path)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
