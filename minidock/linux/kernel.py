@@ -98,7 +98,12 @@ class Kernel(Protocol):
     def setsid(self) -> None: ...
     def setpgid(self, pid: int, pgid: int) -> None: ...
     def ioctl(self, fd: int, request: int, argument: int | bytes) -> int | bytes: ...
-    def socket(self, domain: int, kind: int) -> int: ...
+    def socket(self, domain: int, kind: int, protocol: int = 0) -> int: ...
+    def send(self, sockfd: int, data: bytes) -> int: ...
+    def bind(self, sockfd: int, family: int, address: str, port: int) -> None: ...
+    def listen(self, sockfd: int, backlog: int) -> None: ...
+    def setsockopt(self, sockfd: int, level: int, option: int, value: int) -> None: ...
+    def getsockname(self, sockfd: int, family: int) -> int: ...
     def connect(self, sockfd: int, path: str) -> None: ...
     def sendmsg(self, sockfd: int, data: bytes, fds: tuple[int, ...]) -> int: ...
     def prctl(self, option: int, arg2: int = 0, arg3: int = 0) -> int: ...
@@ -234,8 +239,46 @@ class LinuxKernel:
         """Bytes in give the changed bytes back; a number in gives the call's result."""
         return fcntl.ioctl(fd, request, argument)
 
-    def socket(self, domain: int, kind: int) -> int:
-        return _socket.socket(domain, kind).detach()
+    def socket(self, domain: int, kind: int, protocol: int = 0) -> int:
+        return _socket.socket(domain, kind, protocol).detach()
+
+    def send(self, sockfd: int, data: bytes) -> int:
+        """Send to whom the socket is connected; a netlink socket is, to the kernel."""
+        sock = _socket.socket(fileno=sockfd)
+        try:
+            return sock.send(data)
+        finally:
+            sock.detach()
+
+    def bind(self, sockfd: int, family: int, address: str, port: int) -> None:
+        """Only for sockets of the domains AF_INET and AF_INET6."""
+        sock = _socket.socket(family, fileno=sockfd)
+        try:
+            sock.bind((address, port))
+        finally:
+            sock.detach()
+
+    def listen(self, sockfd: int, backlog: int) -> None:
+        sock = _socket.socket(fileno=sockfd)
+        try:
+            sock.listen(backlog)
+        finally:
+            sock.detach()
+
+    def setsockopt(self, sockfd: int, level: int, option: int, value: int) -> None:
+        sock = _socket.socket(fileno=sockfd)
+        try:
+            sock.setsockopt(level, option, value)
+        finally:
+            sock.detach()
+
+    def getsockname(self, sockfd: int, family: int) -> int:
+        """The port that a socket is bound to."""
+        sock = _socket.socket(family, fileno=sockfd)
+        try:
+            return int(sock.getsockname()[1])
+        finally:
+            sock.detach()
 
     def connect(self, sockfd: int, path: str) -> None:
         """Only for sockets of the domain AF_UNIX."""

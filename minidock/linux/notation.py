@@ -21,6 +21,7 @@ import errno
 import os
 
 from minidock.linux import notation_calls as calls
+from minidock.linux import notation_sockets as sockets
 from minidock.linux import notation_words as show
 from minidock.linux.flags import AT_FDCWD, AtFlag, CloneFlag, Keyctl, UmountFlag
 from minidock.linux.notation_words import ADDRESS, UNKNOWN, quote
@@ -38,6 +39,7 @@ __all__ = ["METHODS", "READS", "UNKNOWN", "Call", "quote", "show_call", "show_er
 _CUT = 32  # bytes of what was read; strace's -s
 READS = frozenset((
     "read", "readlinkat", "newfstatat", "getcwd", "getdents64", "pidfd_open", "wait4", "fstatfs",
+    "getsockname",
 ))  # fmt: skip
 """Calls that ask. They are told as all others are; what they change is only this process's own."""
 
@@ -75,7 +77,7 @@ def _result(name: str, args: tuple[Any, ...], result: Any) -> str:
         return str(args[1])
     if name == "setsid":
         return str(os.getpid())
-    if name == "fstatfs":
+    if name in ("fstatfs", "getsockname"):
         return "0"
     if name == "listdir":
         return str(len(result))
@@ -214,8 +216,13 @@ _NOTATION: dict[str, tuple[str, Callable[..., Shown]]] = {
     "setsid": ("setsid", calls.nothing),
     "setpgid": ("setpgid", calls.ids),
     "ioctl": ("ioctl", calls.ioctl),
-    "socket": ("socket", calls.socket),
-    "connect": ("connect", calls.connect),
+    "socket": ("socket", sockets.socket),
+    "send": ("sendto", sockets.send),
+    "bind": ("bind", sockets.bind),
+    "listen": ("listen", calls.ids),
+    "setsockopt": ("setsockopt", sockets.setsockopt),
+    "getsockname": ("getsockname", sockets.getsockname),
+    "connect": ("connect", sockets.connect),
     "sendmsg": ("sendmsg", calls.sendmsg),
     "prctl": ("prctl", calls.prctl),
     "set_name": ("prctl", lambda r, name: ("PR_SET_NAME", quote(name))),

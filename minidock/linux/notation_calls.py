@@ -235,19 +235,6 @@ def rt_sigprocmask(result: object, how: int = 2, numbers: Sequence[int] = ()) ->
     return words[how], f"[{names}]", f"[{ADDRESS}]", "8"
 
 
-def socket(result: object, domain: int, kind: int) -> Shown:
-    types = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 5: "SOCK_SEQPACKET"}
-    cloexec = "|SOCK_CLOEXEC" if kind & os.O_CLOEXEC else ""
-    domains = {1: "AF_UNIX", 2: "AF_INET", 16: "AF_NETLINK"}
-    kind &= 0xF
-    return domains.get(domain, str(domain)), types.get(kind, str(kind)) + cloexec, "IPPROTO_IP"
-
-
-def connect(result: object, sockfd: int, path: str) -> Shown:
-    address = f"{{sa_family=AF_UNIX, sun_path={quote(path)}}}"
-    return show.number(sockfd), address, str(2 + len(os.fsencode(path)) + 1)
-
-
 def sendmsg(result: object, sockfd: int, data: bytes, fds: tuple[int, ...]) -> Shown:
     size = 16 + 4 * len(fds)
     numbers = ", ".join(map(show.number, fds))

@@ -277,6 +277,8 @@ class ImaginedKernel(RecordingKernel):
         if fd in self._drained:
             return b""
         self._drained.add(fd)
+        if fd not in self._files:
+            return b""  # a socket: nobody answers
         path = self._files[fd]
         # Ours: what we have ignored it will inherit, and a cpuset its parent's processors.
         if os.path.dirname(path) in self._made and fd not in self._of_container:

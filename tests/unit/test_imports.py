@@ -76,6 +76,7 @@ HEAVY = {
 OBSERVERS = {  # --explain and its relatives, for whoever did not ask for them
     "minidock.linux.notation",
     "minidock.linux.notation_calls",
+    "minidock.linux.notation_sockets",
     "minidock.linux.notation_words",
     "minidock.linux.recording",
     "minidock.runtime.narrate",
