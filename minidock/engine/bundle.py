@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from minidock.engine.mount_point import MountPoint
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 INIT = "minidock.init"  # annotation: stay beside the program, see isolation/reaper.py
@@ -34,9 +36,13 @@ _KNOWN_LATE = (
 
 
 def mounts(
-    directory: str, lowerdirs: Sequence[str], config: dict[str, Any]
+    directory: str,
+    lowerdirs: Sequence[str],
+    config: dict[str, Any],
+    points: Sequence[MountPoint] = (),
 ) -> list[dict[str, Any]]:
-    """The root filesystem first, then what lies on it, as the HostConfig says."""
+    """The root filesystem first, then what lies on it, as the HostConfig says; then what is for
+    this container alone, outer places before those that lie in them."""
     overlay = [
         "lowerdir=" + ":".join(escape(path) for path in lowerdirs),
         f"upperdir={escape(directory)}/upper",
@@ -76,19 +82,34 @@ def mounts(
             "nodev",
         ),
         _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+    ]
+    own = [
         *_shared_memory(config),
         *(
             _bind(f"{directory}/{name}", f"/etc/{name}", readonly=readonly)
             for name in ("resolv.conf", "hostname", "hosts")
         ),
     ]
-    if config.get("Tmpfs"):
-        from minidock.engine.tmpfs import tmpfs_mounts
+    if not points and not config.get("Tmpfs"):
+        return found + own
+    given = _given(config, points)
+    places = {mount["destination"] for mount in given}
+    found, own = (
+        [mount for mount in some if not _replaced(mount["destination"], places)]
+        for some in (found, own)
+    )
+    return found + sorted(own + given, key=lambda mount: str(mount["destination"]).count("/"))
 
-        given = tmpfs_mounts(config["Tmpfs"])
-        places = {mount["destination"] for mount in given}
-        found = [mount for mount in found if not _replaced(mount["destination"], places)] + given
-    return found
+
+def _given(config: dict[str, Any], points: Sequence[MountPoint]) -> list[dict[str, Any]]:
+    """What the user asked to have mounted. Where two are for one place, `--tmpfs` counts."""
+    from minidock.engine.mount_entries import mount_entries
+    from minidock.engine.tmpfs import tmpfs_mounts
+
+    given = tmpfs_mounts(config.get("Tmpfs") or {})
+    places = {mount["destination"] for mount in given}
+    others = [point for point in points if point.destination not in places]
+    return given + mount_entries(others, own_users=config["UsernsMode"] == "auto")
 
 
 def _replaced(destination: str, places: set[str]) -> bool:
@@ -125,6 +146,7 @@ def make_spec(
     host_config: dict[str, Any],
     args: Sequence[str],
     architecture: str = "",
+    points: Sequence[MountPoint] = (),
 ) -> dict[str, Any]:
     """The document of `config.json` for a container with Docker's `Config` and `HostConfig`;
     `architecture` is the image's, by default this machine's."""
@@ -143,7 +165,7 @@ def make_spec(
         # Without a UTS namespace of its own the name is the host's, which is not ours to set.
         "hostname": "" if host_config["UTSMode"] == "host" else config["Hostname"],
         "domainname": config.get("Domainname", ""),
-        "mounts": mounts(directory, lowerdirs, host_config),
+        "mounts": mounts(directory, lowerdirs, host_config, points),
         "annotations": notes,
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces(host_config)],
@@ -156,10 +178,12 @@ def make_spec(
             **_seccomp(host_config, process["capabilities"]["bounding"], architecture),
         },
     }
-    return _with_own_users(spec, host_config) if "IDMappings" in host_config else spec
+    if any(point.propagation in ("shared", "rshared") for point in points):
+        spec["linux"]["rootfsPropagation"] = "shared"  # for the whole tree, or it has no effect
+    return _with_own_users(spec, host_config, directory) if "IDMappings" in host_config else spec
 
 
-def _with_own_users(spec: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _with_own_users(spec: dict[str, Any], config: dict[str, Any], directory: str) -> dict[str, Any]:
     """Users of the host's that are root and others inside; what is the image's is theirs there."""
     from minidock.engine.id_ranges import from_config
 
@@ -169,7 +193,7 @@ def _with_own_users(spec: dict[str, Any], config: dict[str, Any]) -> dict[str, A
     }
     root, *others = spec["mounts"]
     for mount in others:
-        if mount["destination"].startswith("/etc/") and mount["type"] == "bind":
+        if mount["type"] == "bind" and mount["source"].startswith(f"{directory}/"):
             mount["options"].append("idmap")
     return {**spec, "mounts": [{**root, **mapped}, *others], "linux": {**spec["linux"], **mapped}}
 
@@ -209,10 +233,17 @@ def _seccomp(
     return {"seccomp": profile} if profile else {}
 
 
-def known_late(config: dict[str, Any]) -> bool:
-    """Whether something of this HostConfig is known only when the container starts: settle.py"""
+def known_late(config: dict[str, Any], points: Sequence[dict[str, Any]] = ()) -> bool:
+    """Whether something of this HostConfig, or of these `MountPoints`, is known only when the
+    container starts: settle.py"""
     modes = config["PidMode"] + config["IpcMode"]
-    return any(config.get(key) for key in _KNOWN_LATE) or "container:" in modes
+    if any(config.get(key) for key in _KNOWN_LATE) or "container:" in modes:
+        return True
+    if not points:
+        return False
+    from minidock.engine.mount_sources import known_late as sources_known_late
+
+    return sources_known_late(points)
 
 
 def _security(config: dict[str, Any], what: str) -> Any:

@@ -34,7 +34,7 @@ from minidock.errors import Conflict, InvalidInput, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from minidock.engine.containers import Container
@@ -43,12 +43,6 @@ if TYPE_CHECKING:
 
     Find = Callable[[str], Container]
     Config = Mapping[str, Any]
-
-
-def wants_mounts(config: Config, host_config: Config) -> bool:
-    """Whether a container with Docker's `Config` and `HostConfig` has any. Usually not."""
-    keys = ("Binds", "Mounts", "VolumesFrom")
-    return bool(config.get("Volumes")) or any(host_config.get(key) for key in keys)
 
 
 def plan_mount_points(
@@ -135,55 +129,49 @@ def _named(point: MountPoint, root: str) -> MountPoint:
     return point.but(name=name, driver=DRIVER, source=f"{root}/volumes/{name}/_data")
 
 
-class Held:
-    """Volumes that nobody can remove, until `release`."""
+def make_volumes(paths: Paths, directory: str, document: dict[str, Any]) -> list[int]:
+    """Make the volumes that are not there, of the container in `directory`, and hold all of them:
+    the descriptors do, until they are closed.
 
-    def __init__(self) -> None:
-        self._fds: list[int] = []
-
-    def add(self, fd: int) -> None:
-        self._fds.append(fd)
-
-    def release(self) -> None:
-        while self._fds:
-            os.close(self._fds.pop())
-
-
-def make_volumes(
-    paths: Paths, directory: str, points: Sequence[MountPoint], held: Held
-) -> list[MountPoint]:
-    """Make the volumes of the container in `directory` that are not there, and hold them all.
-
-    Returns the mount points as they are now: a volume that was there already keeps the options it
-    was made with. Raises `MinidockError`, `OSError`.
+    In `document`, which will be container.json, the options are filled in of those that were there
+    already. Raises `MinidockError`, `OSError`.
     """
-    volumes, found = Volumes(paths), []
+    points = mount_points(document)
     anonymous = [point.name for point in points if point.kind == "volume" and point.anonymous]
     if anonymous:
         from minidock.engine.statefile import write_file
 
         text = "".join(f"{name}\n" for name in anonymous)
         write_file(f"{directory}/{ANONYMOUS_VOLUMES}", text.encode(), durable=False)
-    for point in points:
-        if point.kind == "volume":
-            volume = _held_volume(paths, volumes, point, held)
-            point = point.but(options=volume.options)
-        found.append(point)
-    return found
+    volumes, held, found = Volumes(paths), [], []
+    volumes.sweep()
+    try:
+        for point in points:
+            if point.kind == "volume":
+                volume, fd = _held_volume(paths, volumes, point)
+                held.append(fd)
+                point = point.but(options=volume.options)
+            found.append(point.document())
+    except BaseException:
+        for fd in held:
+            os.close(fd)
+        raise
+    document["MountPoints"] = found
+    return held
 
 
 _TRIES = 10
 
 
-def _held_volume(paths: Paths, volumes: Volumes, point: MountPoint, held: Held) -> Volume:
+def _held_volume(paths: Paths, volumes: Volumes, point: MountPoint) -> tuple[Volume, int]:
     labels = {**(point.labels or {}), ANONYMOUS: ""} if point.anonymous else point.labels
     for _ in range(_TRIES):
         volume, made = volumes.create(point.name, labels, point.options)
         try:
-            held.add(volumes.hold(point.name))
+            fd = volumes.hold(point.name)
         except NotFound:
             continue  # removed in between
         if made:
             emit(paths.run_root, "volume", "create", point.name, {"driver": DRIVER})
-        return volume
+        return volume, fd
     raise Conflict(f"create {point.name}: the volume is being removed all the time")

@@ -67,6 +67,8 @@ class MountPoint(Record):
             "Subpath": self.subpath,
             "Recursion": self.recursion,
             "Tmpfs": self.tmpfs,
+            "Copy": self.copy,
+            "Labels": dict(self.labels) if self.labels else None,
             "Options": dict(self.options) if self.options else None,
         }
         return {**self.shown(), **{key: value for key, value in more.items() if value}}
@@ -89,6 +91,8 @@ def mount_points(document: Mapping[str, Any]) -> list[MountPoint]:
             subpath=d.get("Subpath", ""),
             recursion=d.get("Recursion", ""),
             tmpfs=d.get("Tmpfs", ""),
+            copy=d.get("Copy", False),
+            labels=d.get("Labels"),
             options=d.get("Options"),
         )
         for d in document.get("MountPoints", ())

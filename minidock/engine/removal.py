@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 
-
 ANONYMOUS_VOLUMES = "anonymous-volumes"
 """A file beside container.json: the names of the volumes that may go with it, one a line."""
 DOOMED_VOLUMES = "doomed-volumes"

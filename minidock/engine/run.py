@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidock.engine.client import MonitorConnection, Outcome
     from minidock.engine.containers import Containers
     from minidock.engine.host_config import Find, Warn
+    from minidock.engine.mount_point import MountPoint
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore, StoredImage
 
@@ -58,6 +59,7 @@ class RunOptions(Record):
     domainname: str = ""
     stop_timeout: int | None = None
     host_config: Mapping[str, Any] = {}  # what of Docker's HostConfig was asked for
+    volumes: tuple[str, ...] = ()  # paths that shall lie outside of the container's own files
 
 
 def create(
@@ -95,7 +97,7 @@ def _create(
 ) -> Container:
     image = images.resolve(options.image)
     container_id = new_id()
-    document, args = describe(options, image, container_id, containers.find, warn)
+    document, args = describe(options, image, container_id, containers.find, warn, paths.root)
     directory = paths.container(container_id)
     os.mkdir(directory, 0o700)  # before the name: one whose directory is missing is free for all
     try:
@@ -106,7 +108,16 @@ def _create(
 
             first = take_range(paths.root, container_id)
             document["HostConfig"]["IDMappings"] = mappings(first)
-        _make_directory(paths, directory, images, image, document, args, options)
+        held: list[int] = []
+        if "MountPoints" in document:
+            from minidock.engine.mount_plan import make_volumes
+
+            held = make_volumes(paths, directory, document)
+        try:
+            _make_directory(paths, directory, images, image, document, args, options)
+        finally:
+            for fd in held:
+                os.close(fd)
     except BaseException:
         from minidock.engine.removal import remove_container_files
 
@@ -116,7 +127,12 @@ def _create(
 
 
 def describe(
-    options: RunOptions, image: StoredImage, container_id: str, find: Find, warn: Warn
+    options: RunOptions,
+    image: StoredImage,
+    container_id: str,
+    find: Find,
+    warn: Warn,
+    root: str,
 ) -> tuple[dict[str, Any], list[str]]:
     """What container.json will say of a new container, still without a name, and the program with
     its arguments. Does nothing; `find` looks for another container by name.
@@ -128,7 +144,13 @@ def describe(
     if not args:
         raise InvalidInput("No command specified")
     host_config = _host_config(options, find, warn)
-    return _document(container_id, "", options, image, config, host_config, args), args
+    document = _document(container_id, "", options, image, config, host_config, args)
+    if config["Volumes"] or any(map(host_config.get, ("Binds", "Mounts", "VolumesFrom"))):
+        from minidock.engine.mount_plan import plan_mount_points
+
+        points = plan_mount_points(config, host_config, root, find)
+        document["MountPoints"] = [point.document() for point in points]
+    return document, args
 
 
 def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
@@ -172,7 +194,8 @@ def start(
     letters += "e" if narrate else ""
     letters += "h" if _has_check(config) else ""
     letters += "k" if host_config["PidMode"] else ""
-    letters += "s" if bundle.known_late(host_config) else ""
+    points = container.document.get("MountPoints", ())
+    letters += "s" if bundle.known_late(host_config, points) else ""
     if attach:
         tell(container, "attach")
     order = Order(container.directory, container.run_dir, letters)
@@ -258,7 +281,7 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         "Env": bundle.merge_environment(base.get("Env") or [], options.env, keep=True),
         "Cmd": command,
         "Image": options.image,
-        "Volumes": base.get("Volumes"),
+        "Volumes": {**(base.get("Volumes") or {}), **dict.fromkeys(options.volumes, {})} or None,
         "WorkingDir": working_dir or "",
         "Entrypoint": entrypoint,
         "OnBuild": None,
@@ -331,7 +354,12 @@ def _make_directory(
     _write_network_files(directory, document["Config"]["Hostname"], options.network)
     config, host_config = document["Config"], document["HostConfig"]
     about = (document["Id"], directory, lowerdirs, config, host_config, args)
-    spec = bundle.make_spec(*about, image.config.architecture)
+    points: Sequence[MountPoint] = ()
+    if "MountPoints" in document:
+        from minidock.engine.volume_fill import fill_volumes
+
+        points = fill_volumes(directory, lowerdirs, document)
+    spec = bundle.make_spec(*about, image.config.architecture, points)
     durable = not options.auto_remove
     if options.auto_remove:
         write_file(f"{directory}/{MARKER}", b"", durable=False)

@@ -5,7 +5,7 @@ user asks for does not: which number a device's path stands for, what is in the 
 process another container is. At each start the launcher, or whoever explains a start, has that
 filled in, in memory; the file stays as it is. (`bundle.known_late` says which containers need it.)
 
-See: sharing.py, devices.py, limits.py
+See: sharing.py, devices.py, limits.py, mount_sources.py
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import os
 from minidock.engine.containers import Containers
 from minidock.engine.devices import given_binds, given_nodes, given_rules
 from minidock.engine.limits import block_device_limits
+from minidock.engine.mount_point import mount_points
+from minidock.engine.mount_sources import prepare_sources, with_addresses
 from minidock.engine.paths import Paths
 from minidock.engine.sharing import open_shared
 from minidock.engine.statefile import read_json
@@ -40,6 +42,8 @@ def settle(document: Config, directory: str, run_root: str) -> tuple[Config, Man
     """
     container = read_json(f"{directory}/container.json") or {}
     paths = Paths(os.path.dirname(os.path.dirname(directory)), run_root)
+    if container.get("MountPoints"):
+        prepare_sources(mount_points(container), paths.root)
     return settle_for(document, container["HostConfig"], Containers(paths).load)
 
 
@@ -47,7 +51,7 @@ def settle_for(document: Config, config: Config, load: Load) -> tuple[Config, Ma
     """The same where container.json is not written: `config` is its HostConfig."""
     linux = document["linux"]
     nodes = {node["path"]: node for node in linux["devices"]}
-    mounts = document["mounts"]
+    mounts = with_addresses(document["mounts"])
     if config["UsernsMode"] == "auto":
         binds = given_binds(config)
         mounts = mounts + [bind for bind in binds if bind["destination"] not in nodes]

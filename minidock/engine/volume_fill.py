@@ -6,11 +6,11 @@ volumes that is still empty is filled with what lies there in the image, with ow
 
 What lies there is what the container would see: the layers stacked, and links resolved inside of
 them. So a child stacks them in a mount namespace of its own, as for mountpoints.py, and copies from
-there. It copies into `filling.new`, beside the volume's data; when that is complete it gets the name
-`filling`, and its entries are moved over. Whoever is killed before has changed nothing, whoever is
-killed after is finished by the next one; and nobody who has the volume mounted meanwhile sees half a
-file, or can put a link where one is about to be written. A volume that is a filesystem of its own
-(`-o type=nfs …`) has no beside: it is mounted in the child, and filled in place.
+there. It copies into `filling.new`, beside the volume's data; when that is complete it gets the
+name `filling`, and its entries are moved over. Whoever is killed before has changed nothing, and
+whoever is killed after is finished by the next one; nobody who has the volume mounted meanwhile
+sees half a file, or can put a link where one is about to be written. A volume that is a filesystem
+of its own (`-o type=nfs …`) has no beside: it is mounted in the child, and filled in place.
 
 See: moby's daemon/create_unix.go (populateVolumes)
 """
@@ -22,11 +22,13 @@ import os
 import resource
 import stat
 
+from minidock.engine.mount_point import mount_points
 from minidock.errors import InvalidInput, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from minidock.engine.mount_point import MountPoint
 
@@ -34,19 +36,24 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW, _READY = "filling.new", "filling"
 
 
-def fill_volumes(directory: str, lowerdirs: Sequence[str], points: Sequence[MountPoint]) -> None:
-    """Fill those of the volumes that are empty. The container in `directory` stacks `lowerdirs`.
+def fill_volumes(
+    directory: str, lowerdirs: Sequence[str], document: Mapping[str, Any]
+) -> list[MountPoint]:
+    """Fill those volumes of a container that are empty, and return all its mount points. It lies in
+    `directory`, stacks `lowerdirs`, and `document` is its container.json.
 
     Raises `InvalidInput` where a file lies in the place of a volume, `StoreError`.
     """
+    points = mount_points(document)
     volumes = [point for point in points if point.kind == "volume"]
-    if not any(point.copy or point.anonymous for point in volumes):
-        return
+    if not any(point.copy for point in volumes):
+        return points
     message = _in_child(lambda: _fill_all(directory, lowerdirs, volumes))
     if message.startswith("!"):
         raise InvalidInput(message[1:])
     if message:
         raise StoreError(message)
+    return points
 
 
 def _in_child(work: Callable[[], None]) -> str:

@@ -10,7 +10,10 @@ See: open_tree(2), mount_setattr(2), move_mount(2)
 
 from __future__ import annotations
 
+import os
+
 from minidock.linux.flags import AT_FDCWD, AtFlag, MountFlag, MoveMountFlag
+from minidock.linux.inroot import open_in_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +25,24 @@ DEEP = AtFlag.AT_EMPTY_PATH | AtFlag.AT_RECURSIVE  # the descriptor's mount and 
 _BOTH_ENDS = MoveMountFlag.MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlag.MOVE_MOUNT_T_EMPTY_PATH
 
 
-def clone_tree(kernel: Kernel, source: str, *, recursive: bool) -> int:
-    """A descriptor of a copy of the mount at `source`, from there on down, attached nowhere."""
+def clone_tree(kernel: Kernel, source: str, *, recursive: bool, subpath: str = "") -> int:
+    """A descriptor of a copy of the mount at `source`, from there on down, attached nowhere.
+
+    A `subpath` of it is resolved as if the source were the root: what is in there is a container's,
+    and may be a link to anywhere.
+    """
     deep = AtFlag.AT_RECURSIVE if recursive else AtFlag(0)
-    return kernel.open_tree(AT_FDCWD, source, DETACHED | deep)
+    if not subpath:
+        return kernel.open_tree(AT_FDCWD, source, DETACHED | deep)
+    top = kernel.open(source, os.O_PATH | os.O_DIRECTORY)
+    try:
+        part = open_in_root(kernel, top, subpath, os.O_PATH)
+    finally:
+        kernel.close(top)
+    try:
+        return kernel.open_tree(part, "", DETACHED | AtFlag.AT_EMPTY_PATH | deep)
+    finally:
+        kernel.close(part)
 
 
 def change_tree(

@@ -54,6 +54,7 @@ class TakeFromHost(MountStep):
     gid_mappings: tuple[IDMapping, ...] = ()
     user_namespace: str = ""
     map_recursively: bool = False
+    subpath: str = ""
     see: ClassVar[tuple[str, ...]] = ("open_tree(2)", "mount_setattr(2)", "user_namespaces(7)")
 
     def describe(self) -> str:
@@ -63,7 +64,7 @@ class TakeFromHost(MountStep):
         return f"take hold of the host's {self.source}, while we are the host's root{shifted}"
 
     def mount(self, kernel: Kernel, ctx: Context) -> None:
-        tree = clone_tree(kernel, self.source, recursive=self.recursive)
+        tree = clone_tree(kernel, self.source, recursive=self.recursive, subpath=self.subpath)
         change_tree(kernel, tree, self.attributes, self.recursively, self.propagation)
         if self.uid_mappings or self.user_namespace:
             how = DEEP if self.map_recursively else AtFlag.AT_EMPTY_PATH
@@ -146,5 +147,6 @@ def plan_from_host(
         gids,
         path,
         map_recursively=options.idmap == "ridmap",
+        subpath=mount.subpath,
     )
     return take, AttachFromHost(mount.source, mount.destination, number)

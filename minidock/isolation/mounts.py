@@ -139,13 +139,15 @@ class BindMount(MountStep):
     recursively: Change = NO_CHANGE
     propagation: tuple[MountFlag, ...] = ()
     recursive: bool = False
+    subpath: str = ""
     see: ClassVar[tuple[str, ...]] = ("open_tree(2)", "move_mount(2)", "mount_setattr(2)")
 
     def describe(self) -> str:
-        return f"show the host's {self.source} at {self.destination}"
+        part = f"{self.subpath}, looked up inside of " if self.subpath else ""
+        return f"show {part}the host's {self.source} at {self.destination}"
 
     def mount(self, kernel: Kernel, ctx: Context) -> None:
-        tree = clone_tree(kernel, self.source, recursive=self.recursive)
+        tree = clone_tree(kernel, self.source, recursive=self.recursive, subpath=self.subpath)
         try:
             change_tree(kernel, tree, self.attributes, self.recursively, self.propagation)
             attach_tree(kernel, ctx.root, tree, self.destination)
@@ -242,6 +244,7 @@ def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> N
                 options.recursively,
                 options.propagation,
                 recursive=bool(options.flags & MountFlag.MS_REC),
+                subpath=mount.subpath,
             )
         )
     else:

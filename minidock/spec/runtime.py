@@ -103,7 +103,9 @@ class IDMapping(Record):
 
 
 class Mount(Record):
-    """One entry of `mounts`. The entry whose destination is "/" is the root filesystem itself."""
+    """One entry of `mounts`. The entry whose destination is "/" is the root filesystem itself.
+    `subpath`, of a bind, says which part of the source is shown; it is looked up inside of it, so
+    that no link in there leads out. (The specification has no such field; it is ours.)"""
 
     destination: str
     kind: str = ""
@@ -111,6 +113,7 @@ class Mount(Record):
     options: tuple[str, ...] = ()
     uid_mappings: tuple[IDMapping, ...] = ()
     gid_mappings: tuple[IDMapping, ...] = ()
+    subpath: str = ""
 
 
 class Device(Record):
@@ -404,6 +407,7 @@ def _mount(fields: ConfigFields, bundle: str) -> Mount:
         options=options,
         uid_mappings=_mappings(fields, "uidMappings"),
         gid_mappings=_mappings(fields, "gidMappings"),
+        subpath=fields.text("subpath"),
     )
 
 

@@ -12,6 +12,7 @@ import os
 from minidock.engine import bundle
 from minidock.engine.containers import Containers, new_id
 from minidock.engine.id_ranges import free_range, mappings
+from minidock.engine.mount_point import mount_points
 from minidock.engine.mountpoints import DIRECTORIES, FILES
 from minidock.engine.paths import Paths
 from minidock.engine.run import describe
@@ -54,15 +55,16 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     container_id = new_id()
     directory = f"{root}/containers/{container_id}"
     containers = Containers(paths)
-    document, args = describe(options, image, container_id, containers.find, warn)
+    document, args = describe(options, image, container_id, containers.find, warn, root)
     config, host_config = document["Config"], document["HostConfig"]
     if host_config["UsernsMode"] == "auto":
         host_config["IDMappings"] = mappings(free_range(root))
     layers = lowerdirs or (f"{root}/layers/l/0",)
     about = (container_id, directory, layers, config, host_config, args)
-    made = bundle.make_spec(*about, image.config.architecture)
+    points = mount_points(document)
+    made = bundle.make_spec(*about, image.config.architecture, points)
     manner = MONITORED
-    if bundle.known_late(host_config):
+    if bundle.known_late(host_config, document.get("MountPoints", ())):
         made, manner = settle_for(made, host_config, containers.load)
     spec = parse_spec(made, directory)
     facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
