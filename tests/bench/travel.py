@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import commands
 from disk import Disk
-from measures import EngineBout, Measure
+from measures import CommitTree, EngineBout, Measure
 from peers import Engine, Minidock, Unavailable
 
 STARTS_WITHIN = 20
@@ -74,6 +74,8 @@ class Parcel:
 
     words: str
     name: str
+    plain: str
+    """The files alone, as a tar."""
     archive: str
     packed: str
     small_files: bool
@@ -142,7 +144,7 @@ def make_parcel(
     minidock.run("save", "-o", archive, name)
     minidock.run("rmi", name)
     commands.run(("gzip", "-1", "-k", archive), env=commands.lean_environment())
-    return Parcel(words, name, archive, f"{archive}.gz", small)
+    return Parcel(words, name, plain, archive, f"{archive}.gz", small)
 
 
 def measures_of(engines: Sequence[Engine], parcel: Parcel) -> list[Measure]:
@@ -168,7 +170,14 @@ def measures_of(engines: Sequence[Engine], parcel: Parcel) -> list[Measure]:
         ),
     ]
     if small:
-        return found
+        commit = Measure(
+            "small-commit",
+            f"commit of {parcel.words}",
+            [CommitTree(engine, parcel.plain) for engine in engines],
+            asked={"docker": 0.8, "podman": 0.8},
+            slow=True,
+        )
+        return [*found, commit]
     return [
         *found,
         Measure(
