@@ -26,6 +26,7 @@ RESIZE = 5  # rows, columns: two big-endian 16-bit numbers
 FORK = 6  # become the monitor of an `exec`: a fork of the container's answers with READY
 GIVE_UP = 7  # of a container that waits to be restarted; EXITED follows, or the end of the socket
 SIGNAL = 8  # its number, one byte, for the process; its owner wants it, so no restart follows
+SERVE_NAMES = 9  # answer questions about names, from now on; READY, or FAILED, is the answer
 
 # from the monitor
 STARTED = 16  # the program runs
@@ -33,7 +34,7 @@ FAILED = 17  # exit code as one byte, then the message
 STDOUT = 18
 STDERR = 19
 EXITED = 20  # the exit code, one byte
-READY = 22  # to FORK: send the ORDER now
+READY = 22  # to FORK: send the ORDER now; to SERVE_NAMES: done
 NARRATION = 21  # what `--explain` tells, UTF-8 text
 
 HEADER = 5

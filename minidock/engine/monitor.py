@@ -34,11 +34,20 @@ from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.session import Client, Pipes, Streams
 from minidock.engine.sockets import with_directory
 from minidock.engine.spawn import become_monitor, fork_launcher
-from minidock.runtime.sync import CGROUPS, FAILED, INIT_PID, PROCEED, TERMINAL, Channel
+from minidock.runtime.sync import (
+    CGROUPS,
+    FAILED,
+    INIT_PID,
+    NAMES,
+    PROCEED,
+    TERMINAL,
+    Channel,
+)
 from minidock.spec.timestamp import format_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minidock.engine.name_service import NameService
     from minidock.engine.probe import Probes
     from minidock.engine.restart import Restarts
 
@@ -67,6 +76,7 @@ class Monitor:
         self._cgroups: list[str] = []
         self._started = 0.0
         self._probes: Probes | None = None
+        self._names: NameService | None = None
         self._restarts: Restarts | None = None
         self._last_end: dict[str, object] = {}  # while it waits to be restarted
         self._timer = 0
@@ -99,6 +109,8 @@ class Monitor:
             self._fork_for_exec(client)
         elif kind == frames.GIVE_UP:
             self._give_up(client)
+        elif kind == frames.SERVE_NAMES:
+            self._serve_names().make(self._pid, client)
         elif kind == frames.SIGNAL and len(payload) == 1:
             self._signal(payload[0])
         elif kind == frames.ATTACH and self._streams:
@@ -207,6 +219,8 @@ class Monitor:
         kind, text, number, fd = self._launcher.receive()
         if kind == TERMINAL:
             self._pending = (fd, {fd: "stdout"})
+        elif kind == NAMES:
+            self._serve_names().take(fd)
         elif kind == CGROUPS:
             self._cgroups = [path for path in text.split("\n") if path]
         elif kind == INIT_PID and self._order:
@@ -230,6 +244,13 @@ class Monitor:
                 text, number = "the process that starts the container was killed", 128
                 self._abandon_start(text)
             self._start_failed(text, number or 128)
+
+    def _serve_names(self) -> NameService:
+        from minidock.engine.name_service import NameService
+
+        assert self._order
+        self._names = self._names or NameService(self._loop, self._order)
+        return self._names
 
     def _retire_launcher(self) -> None:
         self._loop.forget(self._launcher.fileno())
@@ -265,6 +286,9 @@ class Monitor:
         if self._probes:
             self._probes.stop()
             self._probes = None
+        if self._names:
+            self._names.close()
+            self._names = None
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
         finished = time.time_ns()

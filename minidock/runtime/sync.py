@@ -54,9 +54,15 @@ MOUNTED = 6
 READY = 7
 GRANT = 8
 CGROUPS = 9  # from the launcher to the monitor only: what it is about to make
+NAMES = 10  # from init to the monitor: a socket, twice; see network/redirect.py
 
 _MAX_MESSAGE = 1 << 16
 _FD_BYTES = 4
+
+
+def encode(kind: int, text: str = "", number: int = 0) -> bytes:
+    """A message as it is sent."""
+    return marshal.dumps((kind, text[: _MAX_MESSAGE // 8], number))
 
 
 class Channel:
@@ -68,7 +74,7 @@ class Channel:
     def send(self, kind: int, text: str = "", number: int = 0, fd: int = -1) -> None:
         """Send one message, with a descriptor if `fd` is given. `BrokenPipeError` if nobody is
         there."""
-        data = marshal.dumps((kind, text[: _MAX_MESSAGE // 8], number))
+        data = encode(kind, text, number)
         rights = []
         if fd >= 0:
             rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(_FD_BYTES, "little"))]
