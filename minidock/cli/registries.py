@@ -297,7 +297,9 @@ def login(args: Parsed, app: App) -> int:
         except MinidockError as error:
             app.err(f"Login did not succeed, error: {error.message}\n")
     credentials = _credentials(args, app, known)
-    Registry(endpoint, credentials, _teller(app)).log_in()
+    identity = Registry(endpoint, credentials, _teller(app)).log_in()
+    if identity:  # whoever reads the file then cannot read a password
+        credentials = credentials.but(password="", identity_token=identity)
     helper = file.store(server.domain, credentials)
     if not helper and credentials != known:
         app.err(

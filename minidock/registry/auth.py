@@ -76,6 +76,8 @@ class Tokens:
         self._local = local
         self._known: dict[str, tuple[str, float]] = {}
         self._challenge: Challenge | None = None
+        self.wants_identity = False
+        self.identity = ""  # what a token server gave to be kept instead of the password
 
     def header(self, scope: str) -> str:
         """The Authorization header for a request, as far as is known by now; or ""."""
@@ -116,20 +118,31 @@ class Tokens:
             status, body = ask("POST", realm, {}, form)
         else:
             headers = {"Authorization": known.basic()} if known and known.username else {}
+            if known and known.username and self.wants_identity:
+                asks = {"account": known.username, "client_id": CLIENT_ID, "offline_token": "true"}
+                query |= asks
             separator = "&" if "?" in realm else "?"
             status, body = ask("GET", f"{realm}{separator}{urlencode(query)}", headers, None)
         if status in (401, 403):
             raise Unauthorized("unauthorized: incorrect username or password")
         if status != 200:
             raise MinidockError(f"the token server {realm[:200]} answers {status}")
-        return _read_token(body)
+        fields = Fields(load_object(body, "the token server's answer"), "the token server's answer")
+        if self.wants_identity and fields.text("refresh_token"):
+            self.identity = _printable(fields, "refresh_token")
+        return _read_token(fields)
 
 
-def _read_token(body: bytes) -> tuple[str, float]:
-    fields = Fields(load_object(body, "the token server's answer"), "the token server's answer")
-    token = fields.text("token") or fields.text("access_token")
+def _printable(fields: Fields, name: str) -> str:
+    """A token, which will stand in a header, a form or a file."""
+    token = fields.text(name)
     if not token or not token.isascii() or not token.isprintable():
-        raise fields.error("token", "is missing")
+        raise fields.error(name, "is missing")
+    return token
+
+
+def _read_token(fields: Fields) -> tuple[str, float]:
+    token = _printable(fields, "token" if fields.text("token") else "access_token")
     lives = fields.document.get("expires_in")
     seconds = lives if isinstance(lives, int) and lives > 0 else _LEAST_LIFE
     return token, time.monotonic() + max(seconds, _LEAST_LIFE) * 0.9

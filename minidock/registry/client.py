@@ -191,8 +191,10 @@ class Registry:
 
     # ── what registries do ───────────────────────────────────────────────────────────────────
 
-    def log_in(self) -> None:
-        """Find out whether we are known. Raises `Unauthorized`, `MinidockError`."""
+    def log_in(self) -> str:
+        """Find out whether we are known. An identity token to be kept instead of the password, or
+        "" where the registry gives none. Raises `Unauthorized`, `MinidockError`."""
+        self._tokens.wants_identity = True
         try:
             self.request("GET", "/v2/").drain_conn()
         except Refused as error:
@@ -203,6 +205,7 @@ class Registry:
             raise
         except Unauthorized as error:
             raise Unauthorized(f'Get "{self._base}/v2/": {error.message}') from None
+        return self._tokens.identity
 
     def manifest(self, name: str, which: str) -> tuple[bytes, str, Digest]:
         """A manifest or index: its bytes, media type, and digest, which is verified where `which`

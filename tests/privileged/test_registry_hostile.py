@@ -449,6 +449,26 @@ def test_an_identity_token_stands_for_a_password(
     assert {given for _, _, given, _ in registry.seen} == {"", "Bearer secret"}
 
 
+def test_login_keeps_the_identity_token_and_not_the_password(
+    minidock, registry: Registry, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(minidock.env, "DOCKER_CONFIG", str(tmp_path))
+    challenge = f'Bearer realm="http://{registry.address}/token",service="shop"'
+
+    def greeting(handler: Handler) -> None:
+        known = handler.headers.get("Authorization") == "Bearer secret"
+        extra = {} if known else {"WWW_Authenticate": challenge}
+        say(handler, b"{}", status=200 if known else 401, **extra)
+
+    registry.answers["/v2/"] = greeting
+    registry.answers["/token"] = lambda h: say(h, b'{"token":"secret","refresh_token":"lasting"}')
+    minidock.ok("login", "-u", "clerk", "--password-stdin", registry.address, stdin=b"horse")
+    asked = [path for _, path, _, _ in registry.seen if path.startswith("/token")]
+    assert asked == ["/token?service=shop&account=clerk&client_id=minidock&offline_token=true"]
+    entry = json.loads((tmp_path / "config.json").read_text())["auths"][registry.address]
+    assert entry == {"auth": base64.b64encode(b"clerk:").decode(), "identitytoken": "lasting"}
+
+
 def test_a_wrong_password(minidock, registry: Registry, name: str) -> None:
     _asks_for_token(registry, f"http://{registry.address}/token")
     registry.answers["/token"] = lambda h: say(h, b"{}", status=401)
