@@ -39,6 +39,7 @@ ROOT = Command(
     ),
     unsupported="minidock.cli.unsupported:ROOT",
 )
+_HINT = "in a container, give that one --privileged"
 GROUP = Command(help="", run="", interspersed=False)
 
 
@@ -101,7 +102,13 @@ def dispatch(app: App, argv: list[str], environ: os._Environ[str] | dict[str, st
     if path in NEED_MONITOR and "--help" not in rest and os.geteuid() == 0:
         from minidock.engine.spawn import spawn_monitor
 
-        app.monitor = spawn_monitor()
+        try:
+            app.monitor = spawn_monitor()
+        except PermissionError:  # the first of all system calls that only root may make
+            app.err(
+                f"minidock: {path} needs CAP_SYS_ADMIN, which root does not have here: {_HINT}\n"
+            )
+            return 125
     return _run(app, load(target), path, rest)
 
 

@@ -68,3 +68,14 @@ def test_a_reader_that_has_gone_is_no_error(minidock) -> None:
         process = minidock.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.close()
         assert (process.stderr.read(), process.wait(30)) == (b"", 141)
+
+
+def test_a_root_that_may_not_mount_is_told_so(minidock) -> None:
+    """As in most containers of others."""
+    words = ["setpriv", "--bounding-set=-sys_admin", *minidock.argv, "run", "--rm", "busybox", "id"]
+    done = subprocess.run(words, env=minidock.env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == (
+        "minidock: run needs CAP_SYS_ADMIN, which root does not have here:"
+        " in a container, give that one --privileged\n"
+    )
