@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from minidock.cli.command import ClientError
+from minidock.cli.mount_flags import parse_mount, sort_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def host_config(args: Parsed) -> dict[str, Any]:
         "Sysctls": _mapping(args.each("sysctl"), "="),
         "Tmpfs": _mapping(args.each("tmpfs"), ":"),
         "Annotations": _mapping(args.each("annotation"), "="),
+        "Binds": sort_volumes(args.each("volume"))[0],
+        "Mounts": [parse_mount(text) for text in args.each("mount")],
+        "VolumesFrom": list(args.each("volumes-from")),
+        "VolumeDriver": args.text("volume-driver"),
     }
     return {
         **found,

@@ -91,6 +91,20 @@ _MORE_LIMITS = (
     Flag("ulimit", kind="list", value="ulimit", check=_VALUES + "ulimit", help="Ulimit options"),
 )
 
+_MOUNTS = (
+    Flag(
+        "mount",
+        kind="list",
+        value="mount",
+        check="minidock.cli.mount_flags:mount",
+        help="Attach a filesystem mount to the container",
+    ),
+    Flag("tmpfs", kind="list", help="Mount a tmpfs directory"),
+    Flag("volume", "v", "list", help="Bind mount a volume"),
+    Flag("volume-driver", help="Optional volume driver for the container"),
+    Flag("volumes-from", kind="list", help="Mount volumes from the specified container(s)"),
+)
+
 _SECURITY = (
     Flag("cap-add", kind="list", help="Add Linux capabilities"),
     Flag("cap-drop", kind="list", help="Drop Linux capabilities"),
@@ -100,7 +114,6 @@ _SECURITY = (
     Flag("pid", help="PID namespace to use"),
     Flag("privileged", kind="bool", help="Give extended privileges to this container"),
     Flag("security-opt", kind="list", help="Security Options"),
-    Flag("tmpfs", kind="list", help="Mount a tmpfs directory"),
     Flag("userns", help="User namespace to use (host|auto)"),
     Flag("uts", help="UTS namespace to use"),
 )
@@ -109,6 +122,7 @@ HOST_FLAGS = (
     *LIMIT_FLAGS,
     *_MORE_LIMITS,
     *_SECURITY,
+    *_MOUNTS,
     Flag(
         "annotation",
         kind="list",

@@ -10,7 +10,7 @@ import os
 
 from minidock.cli.command import ClientError
 from minidock.cli.lifecycle_flags import health_check, restart_policy
-from minidock.cli.run_flags import HOST_FLAGS
+from minidock.cli.run_flags import HOST_FLAGS, NETWORK_FLAGS
 from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
     from minidock.engine.run import RunOptions
 
     image, *command = args.positionals
+    network, endpoints = _networks(args)
     return RunOptions(
         image=image,
         command=tuple(command),
@@ -41,7 +42,8 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         hostname=args.text("hostname") or None,
         entrypoint=args.text("entrypoint") if args.given("entrypoint") else None,
         read_only=args.on("read-only"),
-        network=_network(args),
+        network=network,
+        endpoints=endpoints,
         init=args.on("init") if args.given("init") else None,
         stop_signal=_stop_signal(args),
         restart=restart_policy(args.text("restart"), auto_remove=args.on("rm")),
@@ -50,16 +52,25 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         domainname=args.text("domainname"),
         stop_timeout=args.number("stop-timeout") if args.given("stop-timeout") else None,
         host_config=_host_config(args),
+        volumes=_volumes(args),
     )
 
 
 def _host_config(args: Parsed) -> dict[str, Any]:
     """What else was asked for. Usually nothing, and then nothing is imported."""
-    if not any(args.given(flag.long) for flag in HOST_FLAGS):
+    if not args.given("link") and not any(args.given(flag.long) for flag in HOST_FLAGS):
         return {}
     from minidock.cli.host_config import host_config
 
     return host_config(args)
+
+
+def _volumes(args: Parsed) -> tuple[str, ...]:
+    if not args.each("volume"):
+        return ()
+    from minidock.cli.mount_flags import sort_volumes
+
+    return tuple(sort_volumes(args.each("volume"))[1])
 
 
 def _working_dir(args: Parsed) -> str | None:
@@ -73,13 +84,16 @@ def _working_dir(args: Parsed) -> str | None:
     return os.path.normpath(path)
 
 
-def _network(args: Parsed) -> str:
-    network = args.text("network") or args.text("net") or "none"
-    if network not in ("none", "host"):
-        raise MinidockError(
-            f"network {network} not found", hint='So far there are only "none" and "host".'
-        )
-    return network
+def _networks(args: Parsed) -> tuple[str, dict[str, Any]]:
+    """The network mode, and how the container is on each network. Usually nothing was said."""
+    if not any(args.given(flag.long) for flag in NETWORK_FLAGS):
+        return "none", {}
+    from minidock.cli.network_values import endpoints, is_of_users
+
+    network, found = endpoints(args)
+    if found == {network: {}} and not is_of_users(network):
+        return network, {}
+    return network, found
 
 
 def _stop_signal(args: Parsed) -> str | None:

@@ -48,7 +48,6 @@ RUN = (
     No("log-driver", "", "there is one log, json-file"),
     No("log-opt", "", "there is one log, json-file"),
     No("mac-address", "", _NETWORK),
-    No("mount", "", _VOLUME),
     No("network-alias", "", _NETWORK),
     No("net-alias", "", _NETWORK),
     No("publish", "p", _NETWORK),
@@ -56,9 +55,6 @@ RUN = (
     No("sig-proxy", "", "signals are always passed on"),
     No("storage-opt", "", "a container's files are limited by its filesystem only"),
     No("use-api-socket", "", "there is no socket yet"),
-    No("volume", "v", _VOLUME),
-    No("volume-driver", "", _VOLUME),
-    No("volumes-from", "", _VOLUME),
 )
 CREATE = RUN
 EXEC = (No("detach-keys", "", "the keys are ctrl-p,ctrl-q"),)
