@@ -50,6 +50,9 @@ _TEXTS = {
 _LISTS = {
     "cap-add": "CapAdd",
     "cap-drop": "CapDrop",
+    "add-host": "ExtraHosts",
+    "dns": "Dns",
+    "dns-search": "DnsSearch",
     "device-cgroup-rule": "DeviceCgroupRules",
     "group-add": "GroupAdd",
 }
@@ -94,6 +97,14 @@ def host_config(args: Parsed) -> dict[str, Any]:
     for flag, key in _THROTTLES.items():
         if args.each(flag):
             found[key] = [_pair(text, "Rate") for text in args.each(flag)]
+    if args.each("link"):
+        from minidock.cli.network_values import endpoints, is_of_users
+
+        if not is_of_users(endpoints(args)[0]):
+            found["Links"] = list(args.each("link"))
+    options = [*args.each("dns-opt"), *args.each("dns-option")]
+    if options:
+        found["DnsOptions"] = options
     weights = args.each("blkio-weight-device")
     devices = [_device(text) for text in args.each("device")]
     more = {

@@ -118,11 +118,47 @@ _SECURITY = (
     Flag("uts", help="UTS namespace to use"),
 )
 
+_NETS = "minidock.cli.network_values:"
+
+NAME_FLAGS = (
+    Flag(
+        "add-host",
+        kind="list",
+        check=_NETS + "extra_host",
+        help="Add a custom host-to-IP mapping (host:ip)",
+    ),
+    Flag("dns", kind="list", check=_NETS + "ip_address", help="Set custom DNS servers"),
+    Flag("dns-opt", kind="list", help="Set DNS options", hidden=True),
+    Flag("dns-option", kind="list", help="Set DNS options"),
+    Flag(
+        "dns-search",
+        kind="list",
+        check=_NETS + "search_domain",
+        help="Set custom DNS search domains",
+    ),
+)
+
+NETWORK_FLAGS = (
+    Flag("ip", help="IPv4 address (e.g., 172.30.100.104)"),
+    Flag("ip6", help="IPv6 address (e.g., 2001:db8::33)"),
+    Flag("link", kind="list", check=_NETS + "link", help="Add link to another container"),
+    Flag("link-local-ip", kind="list", help="Container IPv4/IPv6 link-local addresses"),
+    Flag("mac-address", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+    Flag("net", kind="list", value="network", check=_NETS + "network", hidden=True,
+         help="Connect a container to a network"),
+    Flag("net-alias", kind="list", hidden=True, help="Add network-scoped alias for the container"),
+    Flag("network", kind="list", value="network", check=_NETS + "network",
+         help="Connect a container to a network"),
+    Flag("network-alias", kind="list", help="Add network-scoped alias for the container"),
+)  # fmt: skip
+"""How a container is on its networks, see network_values.py."""
+
 HOST_FLAGS = (
     *LIMIT_FLAGS,
     *_MORE_LIMITS,
     *_SECURITY,
     *_MOUNTS,
+    *NAME_FLAGS,
     Flag(
         "annotation",
         kind="list",
@@ -149,8 +185,7 @@ CREATE_FLAGS = (
     INTERACTIVE,
     Flag("label", "l", "list", help="Set meta data on a container"),
     Flag("name", help="Assign a name to the container"),
-    Flag("net", value="network", help="Connect a container to a network", hidden=True),
-    Flag("network", value="network", help='Connect a container to a network ("none", "host")'),
+    *NETWORK_FLAGS,
     Flag("platform", help="Set platform if server is multi-platform capable"),
     Flag(
         "pull", default="missing", help='Pull image before running ("always", "missing", "never")'

@@ -51,6 +51,7 @@ class RunOptions(Record):
     entrypoint: str | None = None
     read_only: bool = False
     network: str = "none"
+    endpoints: Mapping[str, Any] = {}  # how it is on its networks: Docker's EndpointSettings
     init: bool | None = None
     stop_signal: str | None = None
     restart: tuple[str, int] = ("no", 0)
@@ -139,12 +140,20 @@ def describe(
 
     Raises `InvalidInput` where there is no program or a wish that cannot be meant, `NotFound`.
     """
+    networks: dict[str, Any] = {}
+    if options.network not in ("none", "host") or options.endpoints:
+        from minidock.engine.network_wishes import check_networks
+
+        mode, networks = check_networks(options, root, find)
+        options = options.but(network=mode)
     config = _config(options, image, container_id)
     args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
     if not args:
         raise InvalidInput("No command specified")
     host_config = _host_config(options, find, warn)
     document = _document(container_id, "", options, image, config, host_config, args)
+    if networks:
+        document["Networks"] = networks
     if config["Volumes"] or any(map(host_config.get, ("Binds", "Mounts", "VolumesFrom"))):
         from minidock.engine.mount_plan import plan_mount_points
 
