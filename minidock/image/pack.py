@@ -47,7 +47,6 @@ from minidock.image.whiteout import (
     HOST_XATTRS,
     METACOPY_XATTR,
     OPAQUE_MARK,
-    OPAQUE_XATTR,
     OVERLAY_XATTRS,
     REDIRECT_XATTR,
     WHITEOUT_PREFIX,
@@ -87,7 +86,15 @@ def write_layer(upper: str, out: Callable[[bytes], object]) -> int:
     return writer.content
 
 
-class _LayerTar:
+class TreeTar:
+    """A tar of files and directories, written as they are met. `out` is called with pieces.
+
+    Whoever archives something else than a layer begins with `add`; the name of an entry need not be
+    the one it has on disk. Raises `MinidockError` for what cannot be archived, and `OSError`.
+    """
+
+    problem = "cannot archive"  # the first words of an error
+
     def __init__(self, out: Callable[[bytes], object]) -> None:
         self.content = 0
         self._out = out
@@ -98,56 +105,71 @@ class _LayerTar:
     def add_children(self, directory: int, prefix: bytes, depth: int) -> None:
         """Every entry of an open directory, sorted; `prefix` is its path with a slash, or empty."""
         if depth > MAX_DEPTH:
-            raise _error(prefix, f"more than {MAX_DEPTH} directories deep")
+            raise self.error(prefix, f"more than {MAX_DEPTH} directories deep")
         for base, kind in list_directory(directory):
-            name = prefix + base
-            if base.startswith(WHITEOUT_PREFIX):
-                raise _error(name, "names that begin with .wh. mean deletion in a layer")
-            if len(name) > MAX_PATH:
-                raise _error(name, f"a path of more than {MAX_PATH} bytes")
             try:
-                if kind == stat.S_IFDIR:
-                    fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
-                    try:
-                        self._add_directory(fd, name)
-                        self.add_children(fd, name + b"/", depth + 1)
-                    finally:
-                        os.close(fd)
-                elif kind == stat.S_IFREG:
-                    self._add_file(directory, base, name)
-                else:
-                    self._add_special(directory, base, name)
+                self.add(directory, base, kind, prefix + base, depth)
             except FileNotFoundError:
                 continue  # deleted since it was listed, by a container that was not paused
-            except OSError as error:
-                if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                    raise _error(name, "changed while it was being read") from None
-                raise
 
-    def add_mark(self, name: bytes) -> None:
-        """A whiteout or opaque mark: an empty file that only its name means."""
-        self._put(encode_header(name, REGULAR, mode=0o600))
+    def add(self, directory: int, base: bytes, kind: int, name: bytes, depth: int = 0) -> None:
+        """What lies in an open directory as `base`, and is of `kind` (S_IFDIR, S_IFREG, 0 for
+        others), with all below it; `name` is what it is called in the archive."""
+        if len(name) > MAX_PATH:
+            raise self.error(name, f"a path of more than {MAX_PATH} bytes")
+        try:
+            if kind == stat.S_IFDIR:
+                fd = os.open(base, OPEN_DIRECTORY, dir_fd=directory)
+                try:
+                    self._add_directory(fd, name)
+                    self.add_children(fd, name.rstrip(b"/") + b"/", depth + 1)
+                finally:
+                    os.close(fd)
+            elif kind == stat.S_IFREG:
+                self._add_file(directory, base, name)
+            else:
+                self._add_special(directory, base, name)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise self.error(name, "changed while it was being read") from None
+            raise
+
+    def error(self, name: bytes, problem: str) -> MinidockError:
+        return MinidockError(f"{self.problem} /{shown(name.lstrip(b'/'))}: {problem}")
+
+    def path_of(self, directory: int, base: bytes) -> bytes:
+        """A path to what lies in an open directory, for calls that know no descriptors."""
+        return b"/proc/self/fd/%d/%b" % (directory, base)
 
     def finish(self) -> None:
         self._put(END_OF_ARCHIVE)
         self._flush()
 
     def _add_directory(self, fd: int, name: bytes) -> None:
-        status = os.fstat(fd)
-        xattrs, opaque = _xattrs(fd, name)
-        self._put(_header(name, DIRECTORY, status, xattrs))
-        if opaque:
-            self.add_mark(name + b"/" + OPAQUE_MARK)
+        self._put(_header(name, DIRECTORY, os.fstat(fd), self.xattrs(fd, name)))
+
+    def xattrs(self, target: int | bytes, name: bytes) -> dict[bytes, bytes]:
+        """The attributes that go along, of a descriptor or of what a path names itself."""
+        follow = isinstance(target, int)
+        return {
+            key: os.getxattr(target, key, follow_symlinks=follow)
+            for key in map(os.fsencode, os.listxattr(target, follow_symlinks=follow))
+            if self.goes_along(key, name)
+        }
+
+    def goes_along(self, xattr: bytes, name: bytes) -> bool:
+        """Whether an attribute means something elsewhere."""
+        return not xattr.startswith(OVERLAY_XATTRS) and xattr not in HOST_XATTRS
 
     def _add_file(self, directory: int, base: bytes, name: bytes) -> None:
         fd = os.open(base, OPEN_FILE, dir_fd=directory)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise _error(name, "changed while it was being read")
+                raise self.error(name, "changed while it was being read")
             if self._add_link(name, status):
                 return
-            xattrs, _ = _xattrs(fd, name)
+            xattrs = self.xattrs(fd, name)
             size = status.st_size
             self.content += size
             parts = _parts(fd, status)
@@ -169,14 +191,10 @@ class _LayerTar:
 
     def _add_special(self, directory: int, base: bytes, name: bytes) -> None:
         status = os.stat(base, dir_fd=directory, follow_symlinks=False)
-        if is_whiteout(status):
-            prefix = name[: len(name) - len(base)]
-            self.add_mark(prefix + WHITEOUT_PREFIX + base)
-            return
         if stat.S_ISSOCK(status.st_mode) or self._add_link(name, status):
             return  # a socket is nothing without the process behind it; tar and Docker skip it
         # There is no listxattrat(2) on most kernels, but this path is the same thing.
-        xattrs, _ = _xattrs(b"/proc/self/fd/%d/%b" % (directory, base), name)
+        xattrs = self.xattrs(self.path_of(directory, base), name)
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(base, dir_fd=directory)
             self._put(_header(name, SYMLINK, status, xattrs, linkname=target))
@@ -186,7 +204,7 @@ class _LayerTar:
             kind = CHARACTER if stat.S_ISCHR(status.st_mode) else BLOCK
             self._put(_header(name, kind, status, xattrs))
         else:
-            raise _error(name, "changed while it was being read")
+            raise self.error(name, "changed while it was being read")
 
     def _add_link(self, name: bytes, status: os.stat_result) -> bool:
         """A second name of a file that is stored already."""
@@ -202,7 +220,7 @@ class _LayerTar:
         while length:
             data = os.read(fd, min(length, PIECE))
             if not data:
-                raise _error(name, "became shorter while it was being read")
+                raise self.error(name, "became shorter while it was being read")
             self._put(data)
             length -= len(data)
 
@@ -221,6 +239,40 @@ class _LayerTar:
             self._out(b"".join(self._pending))
             self._pending.clear()
             self._pending_size = 0
+
+
+class _LayerTar(TreeTar):
+    """What overlayfs notes about deletions becomes what OCI writes about them."""
+
+    problem = "cannot make a layer of"
+
+    def add(self, directory: int, base: bytes, kind: int, name: bytes, depth: int = 0) -> None:
+        if base.startswith(WHITEOUT_PREFIX):
+            raise self.error(name, "names that begin with .wh. mean deletion in a layer")
+        super().add(directory, base, kind, name, depth)
+
+    def add_mark(self, name: bytes) -> None:
+        """A whiteout or opaque mark: an empty file that only its name means."""
+        self._put(encode_header(name, REGULAR, mode=0o600))
+
+    def goes_along(self, xattr: bytes, name: bytes) -> bool:
+        if xattr in (REDIRECT_XATTR, METACOPY_XATTR):
+            why = f"overlayfs was mounted with a feature that needs {xattr.decode()}"
+            raise self.error(name, why)
+        return super().goes_along(xattr, name)
+
+    def _add_directory(self, fd: int, name: bytes) -> None:
+        super()._add_directory(fd, name)
+        if is_opaque(fd):
+            self.add_mark(name + b"/" + OPAQUE_MARK)
+
+    def _add_special(self, directory: int, base: bytes, name: bytes) -> None:
+        status = os.stat(base, dir_fd=directory, follow_symlinks=False)
+        if is_whiteout(status):
+            prefix = name[: len(name) - len(base)]
+            self.add_mark(prefix + WHITEOUT_PREFIX + base)
+        else:
+            super()._add_special(directory, base, name)
 
 
 def _header(
@@ -250,10 +302,6 @@ def _header(
     )
 
 
-def _error(name: bytes, problem: str) -> MinidockError:
-    return MinidockError(f"cannot make a layer of /{shown(name)}: {problem}")
-
-
 def list_directory(directory: int) -> list[tuple[bytes, int]]:
     """Sorted names in an open directory with their kind: S_IFDIR, S_IFREG, or 0 for others."""
     found = []
@@ -265,22 +313,6 @@ def list_directory(directory: int) -> list[tuple[bytes, int]]:
                 kind = stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
             found.append((os.fsencode(entry.name), kind))
     return sorted(found)
-
-
-def _xattrs(target: int | bytes, name: bytes) -> tuple[dict[bytes, bytes], bool]:
-    """The attributes that belong into a layer, and whether the directory is opaque."""
-    opaque = False
-    found = {}
-    follow = isinstance(target, int)
-    for text in os.listxattr(target, follow_symlinks=follow):
-        key = os.fsencode(text)
-        if key in (REDIRECT_XATTR, METACOPY_XATTR):
-            raise _error(name, f"overlayfs was mounted with a feature that needs {text}")
-        if key == OPAQUE_XATTR:
-            opaque = os.getxattr(target, key, follow_symlinks=follow) == b"y"
-        elif not key.startswith(OVERLAY_XATTRS) and key not in HOST_XATTRS:
-            found[key] = os.getxattr(target, key, follow_symlinks=follow)
-    return found, opaque
 
 
 def _parts(fd: int, status: os.stat_result) -> tuple[tuple[int, int], ...] | None:
