@@ -11,6 +11,8 @@ moby's daemon/oci_linux.go
 
 from __future__ import annotations
 
+import os
+
 from minidock.engine.cgroup import cgroups_path
 from minidock.engine.host_config import LIMITS
 from minidock.engine.posture import CAPABILITIES as CAPABILITIES
@@ -83,10 +85,13 @@ def mounts(
         ),
         _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
     ]
+    whose = directory
+    if config["NetworkMode"].startswith("container:"):  # who has its addresses has its names
+        whose = f"{os.path.dirname(directory)}/{config['NetworkMode'].partition(':')[2]}"
     own = [
         *_shared_memory(config),
         *(
-            _bind(f"{directory}/{name}", f"/etc/{name}", readonly=readonly)
+            _bind(f"{whose}/{name}", f"/etc/{name}", readonly=readonly)
             for name in ("resolv.conf", "hostname", "hosts")
         ),
     ]
@@ -151,7 +156,7 @@ def make_spec(
     """The document of `config.json` for a container with Docker's `Config` and `HostConfig`;
     `architecture` is the image's, by default this machine's."""
     process = make_process(config, host_config, args, config["User"], config["Tty"])
-    host_network = host_config["NetworkMode"] == "host"
+    own_network = not host_config["NetworkMode"].startswith(("host", "container:"))
     sysctl = {"net.ipv4.ip_unprivileged_port_start": "0"}
     if host_config["UsernsMode"] != "auto":  # where there is no group with so high a number
         sysctl["net.ipv4.ping_group_range"] = "0 2147483647"
@@ -172,7 +177,7 @@ def make_spec(
             "cgroupsPath": cgroups_path(host_config, container_id),
             "devices": device_nodes(),
             "resources": {"devices": device_rules(), **_limits(host_config)},
-            "sysctl": {**({} if host_network else sysctl), **(host_config.get("Sysctls") or {})},
+            "sysctl": {**(sysctl if own_network else {}), **(host_config.get("Sysctls") or {})},
             "maskedPaths": host_config["MaskedPaths"] or [],
             "readonlyPaths": host_config["ReadonlyPaths"] or [],
             **_seccomp(host_config, process["capabilities"]["bounding"], architecture),
@@ -236,7 +241,7 @@ def _seccomp(
 def known_late(config: dict[str, Any], points: Sequence[dict[str, Any]] = ()) -> bool:
     """Whether something of this HostConfig, or of these `MountPoints`, is known only when the
     container starts: settle.py"""
-    modes = config["PidMode"] + config["IpcMode"]
+    modes = config["PidMode"] + config["IpcMode"] + config["NetworkMode"]
     if any(config.get(key) for key in _KNOWN_LATE) or "container:" in modes:
         return True
     if not points:

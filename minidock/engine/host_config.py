@@ -112,6 +112,8 @@ def check_own_users(config: Config, network: str) -> None:
     enabled = "when user namespaces are enabled"
     if network == "host":
         raise InvalidInput(f"cannot share the host's network namespace {enabled}")
+    if network.startswith("container:"):
+        raise InvalidInput(f"cannot share another container's network namespace {enabled}")
     for key, kind in (("PidMode", "PID"), ("IpcMode", "IPC")):
         mode = config.get(key, "")
         if mode == "host":

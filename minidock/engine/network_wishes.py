@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 CONTAINER = "container:"
 
 
-def check_networks(options: RunOptions, root: str, find: Find) -> tuple[str, Endpoints]:
-    """The network mode, and the endpoints by the names of their networks. Raises `InvalidInput`,
-    `NotFound` in Docker's words."""
+def check_networks(options: RunOptions, root: str, find: Find) -> tuple[RunOptions, Endpoints]:
+    """The options with a network mode that is meant for good, and the endpoints by the names of
+    their networks. Raises `InvalidInput`, `NotFound` in Docker's words."""
     mode = DEFAULT if options.network == "default" else options.network
     endpoints = {
         DEFAULT if name == "default" else name: dict(endpoint)
@@ -37,7 +37,9 @@ def check_networks(options: RunOptions, root: str, find: Find) -> tuple[str, End
     }
     if mode.startswith(CONTAINER):
         _check_shared(options)
-        return CONTAINER + find(mode.removeprefix(CONTAINER)).id, {}
+        other = find(mode.removeprefix(CONTAINER))
+        mode = CONTAINER + other.id
+        return options.but(network=mode, hostname=other.config["Hostname"]), {}
     networks = Networks(Paths(root))
     found: Endpoints = {}
     for name, endpoint in endpoints.items():
@@ -48,8 +50,8 @@ def check_networks(options: RunOptions, root: str, find: Find) -> tuple[str, End
         found[network.name] = endpoint
     if mode in (HOST, NONE):
         _check_without(mode, options)
-        return mode, {}
-    return networks.find(mode).name, found
+        return options, {}
+    return options.but(network=networks.find(mode).name), found
 
 
 def check_endpoint(network: Network, endpoint: dict[str, Any]) -> None:

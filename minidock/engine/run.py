@@ -144,8 +144,7 @@ def describe(
     if options.network not in ("none", "host") or options.endpoints:
         from minidock.engine.network_wishes import check_networks
 
-        mode, networks = check_networks(options, root, find)
-        options = options.but(network=mode)
+        options, networks = check_networks(options, root, find)
     config = _config(options, image, container_id)
     args = [*(config["Entrypoint"] or []), *(config["Cmd"] or [])]
     if not args:

@@ -50,7 +50,12 @@ def open_shared(config: Config, load: Callable[[str], Container | None]) -> dict
     Raises `Conflict` in Docker's words where there is none to join.
     """
     found: dict[str, str] = {}
-    for mode, kinds in ((config["PidMode"], ("pid",)), (config["IpcMode"], ("ipc", "mnt"))):
+    modes = (
+        (config["NetworkMode"], ("net",)),
+        (config["PidMode"], ("pid",)),
+        (config["IpcMode"], ("ipc", "mnt")),
+    )
+    for mode, kinds in modes:
         if mode.startswith(_CONTAINER):
             container_id = mode.removeprefix(_CONTAINER)
             found |= _open(kinds, container_id, load(container_id))
@@ -59,6 +64,9 @@ def open_shared(config: Config, load: Callable[[str], Container | None]) -> dict
 
 def _open(kinds: Sequence[str], container_id: str, other: Container | None) -> dict[str, str]:
     before = f"can't join IPC of container {container_id}: " if "ipc" in kinds else ""
+    if "net" in kinds and not (other and other.state().running):
+        why = "cannot join network namespace of a non running container"
+        raise Conflict(f"{why}: {container_id}" if other else f"No such container: {container_id}")
     if other is None:
         raise Conflict(f"{before}No such container: {container_id}")
     state = other.state()
@@ -72,4 +80,5 @@ def _open(kinds: Sequence[str], container_id: str, other: Container | None) -> d
     fds = [os.open(f"/proc/{state.pid}/ns/{kind}", flags) for kind in kinds]
     if start_time(state.pid) != state.start_time:
         raise Conflict(f"{before}container {container_id} is not running")
-    return {kind: f"/proc/self/fd/{fd}" for kind, fd in zip(kinds, fds, strict=True)}
+    names = ("network" if kind == "net" else kind for kind in kinds)  # as config.json calls them
+    return {name: f"/proc/self/fd/{fd}" for name, fd in zip(names, fds, strict=True)}
