@@ -1,7 +1,8 @@
 """What the variables in a Dockerfile mean, and an instruction with its final texts.
 
 There are two scopes. FROM sees the arguments that stand before the first FROM, and the platform;
-inside a stage an instruction sees the ARGs declared so far and the image's environment, which wins:
+inside a stage an instruction sees the image's environment and the ARGs declared so far; of an ENV
+and an ARG with the same name the later one counts:
 
     ARG VERSION=13                  --build-arg VERSION=12 would win over the 13
     FROM debian:$VERSION            debian:13
@@ -112,14 +113,19 @@ def declared(arg: Arg, given: Mapping[str, str], outer: Mapping[str, str]) -> di
 def stage_variables(
     arguments: Mapping[str, str], environment: Sequence[str], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables of a moment: `environment` is the config's Env, which wins over `arguments`.
-    They are what a RUN gets as its environment, too."""
+    """The variables of a moment, `environment` being the config's Env. They are what a RUN gets as
+    its environment, too."""
     found = {name: given[name] for name in PROXIES if name in given}
-    found.update(arguments)
     for entry in environment:
         name, _, value = entry.partition("=")
         found[name] = value
-    return found
+    return {**found, **arguments}
+
+
+def undeclared(arguments: Mapping[str, str], env: Env) -> dict[str, str]:
+    """The arguments after an expanded ENV: those of its names mean nothing any more."""
+    names = {name for name, _ in env.variables}
+    return {name: value for name, value in arguments.items() if name not in names}
 
 
 # ── one instruction ──────────────────────────────────────────────────────────────────────────────

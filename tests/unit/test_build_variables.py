@@ -23,6 +23,7 @@ from minidock.build.variables import (
     global_arguments,
     platform_arguments,
     stage_variables,
+    undeclared,
 )
 from minidock.errors import InvalidInput
 
@@ -117,7 +118,10 @@ def test_what_a_stage_sees() -> None:
     assert arguments == {"a": "outer", "b": "2", "c": "given"}
     given = {"HTTP_PROXY": "p", "other": "o"}
     variables = stage_variables(arguments, ["b=env", "e=5"], given)
-    assert variables == {"a": "outer", "b": "env", "c": "given", "e": "5", "HTTP_PROXY": "p"}
+    assert variables == {"a": "outer", "b": "2", "c": "given", "e": "5", "HTTP_PROXY": "p"}
+    env = one("ENV b=env")
+    assert isinstance(env, Env)
+    assert undeclared(arguments, env) == {"a": "outer", "c": "given"}
 
 
 @pytest.mark.parametrize(
