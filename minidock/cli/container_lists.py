@@ -88,6 +88,7 @@ DIFF = Command(
 )
 
 _COMMAND_WIDTH = 20
+_MOUNT_WIDTH = 15
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 _HEADERS = {
     "ID": "CONTAINER ID",
@@ -264,10 +265,14 @@ class Line:
         return ""
 
     def Mounts(self) -> str:  # noqa: N802
-        return ""
+        from minidock.cli.units import ellipsis
+
+        names = [str(p.get("Name") or p["Source"]) for p in self._document.get("MountPoints", ())]
+        return ",".join(ellipsis(name, _MOUNT_WIDTH) if self._cut else name for name in names)
 
     def LocalVolumes(self) -> str:  # noqa: N802
-        return "0"
+        points = self._document.get("MountPoints", ())
+        return str(sum(point["Type"] == "volume" for point in points))
 
     def Platform(self) -> None:  # noqa: N802
         return None

@@ -179,7 +179,7 @@ def rm(args: Parsed, app: App) -> int:
     from minidock.engine import lifecycle
     from minidock.errors import NotFound
 
-    containers, force = app.containers(), args.on("force")
+    containers, force, volumes = app.containers(), args.on("force"), args.on("volumes")
     killed: set[str] = set()
     if force and len(args.positionals) > 1:
         killed = lifecycle.kill_all(_those_there(containers, args.positionals))
@@ -192,7 +192,8 @@ def rm(args: Parsed, app: App) -> int:
                 raise
             app.err(f"Error response from daemon: {error.message}\n")
             return None
-        lifecycle.remove(container, force=force, killed=container.id in killed)
+        killed_before = container.id in killed
+        lifecycle.remove(container, force=force, killed=killed_before, volumes=volumes)
         return name
 
     return app.each(args.positionals, remove_one)

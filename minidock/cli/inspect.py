@@ -14,7 +14,7 @@ from minidock.errors import InvalidInput, MinidockError, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from minidock.cli.app import App
@@ -79,25 +79,21 @@ _BAD_TEMPLATE = 64
 def inspect_any(args: Parsed, app: App) -> int:
     """`minidock inspect`"""
     kind, with_size = args.text("type"), args.on("size")
-    if args.given("type") and kind not in ("container", "image"):
+    if args.given("type") and kind not in _FINDERS:
         raise ClientError(_wrong_type(kind))
-    if kind == "container":
-        return inspect_containers(args, app)
 
     def find(name: str) -> Document:
-        if kind != "image":
-            document = _container_or_none(app, name, with_size=with_size)
-            if document:
-                return document
-        try:
-            document = _image(app, name)
-        except (NotFound, InvalidInput):
-            if kind == "image":
-                raise
-            raise ClientError(f"Error: No such object: {name}") from None
-        if with_size:
-            app.err("WARNING: --size ignored for image\n")
-        return document
+        for what in (kind,) if kind else _FINDERS:
+            try:
+                document = _FINDERS[what](app, name, with_size)
+            except (NotFound, InvalidInput) as error:
+                if kind or (what == "container" and isinstance(error, InvalidInput)):
+                    raise
+                continue
+            if with_size and what != "container":
+                app.err(f"WARNING: --size ignored for {what}\n")
+            return document
+        raise ClientError(f"Error: No such object: {name}")
 
     return print_documents(args, app, find)
 
@@ -117,7 +113,7 @@ def _wrong_type(kind: str) -> str:
     from minidock.spec.quoting import quote
 
     if kind in _ALL_TYPES:
-        return f'type "{kind}" is not supported: there are only containers and images so far'
+        return f'type "{kind}" is not supported: there are only {", ".join(_FINDERS)} here'
     types = ", ".join(quote(name) for name in _ALL_TYPES)
     problem = f"unknown type: {quote(kind)}" if kind else "type is empty"
     return f"{problem}: must be one of {types}"
@@ -142,13 +138,6 @@ def _container(app: App, name: str, *, with_size: bool) -> Document:
     return document
 
 
-def _container_or_none(app: App, name: str, *, with_size: bool) -> Document | None:
-    try:
-        return _container(app, name, with_size=with_size)
-    except NotFound:
-        return None
-
-
 def _image(app: App, name: str) -> Document:
     from minidock.engine.inspect import inspect_image
     from minidock.image.store import ImageStore
@@ -157,6 +146,29 @@ def _image(app: App, name: str) -> Document:
         raise ClientError("Error: No such image: ")
     images = ImageStore(app.root)
     return inspect_image(images, images.resolve(name), app.root)
+
+
+def _network(app: App, name: str) -> Document:
+    from minidock.engine.network_use import inspect_network
+    from minidock.engine.paths import Paths
+
+    return inspect_network(Paths(app.root, app.run_root), name)
+
+
+def _volume(app: App, name: str) -> Document:
+    from minidock.engine.paths import Paths
+    from minidock.engine.volumes import Volumes, volume_document
+
+    return volume_document(Volumes(Paths(app.root, app.run_root)).find(name))
+
+
+_FINDERS: Mapping[str, Callable[[App, str, bool], Document]] = {
+    "container": lambda app, name, with_size: _container(app, name, with_size=with_size),
+    "image": lambda app, name, _: _image(app, name),
+    "network": lambda app, name, _: _network(app, name),
+    "volume": lambda app, name, _: _volume(app, name),
+}
+"""What a name may be, in the order in which it is looked for."""
 
 
 # ── printing ──

@@ -52,9 +52,9 @@ SYSTEM = Command(
         Flag("all", "a", "bool", help="Remove all unused images not just dangling ones"),
         _FILTER,
         _FORCE,
+        Flag("volumes", kind="bool", help="Prune anonymous volumes"),
     ),
-    unsupported="minidock.cli.unsupported:SYSTEM_PRUNE",
-    examples=("minidock system prune", "minidock system prune -a -f"),
+    examples=("minidock system prune", "minidock system prune -a -f --volumes"),
 )
 _SURE = "Are you sure you want to continue? [y/N] "
 
@@ -89,19 +89,35 @@ def images(args: Parsed, app: App) -> int:
 
 def system(args: Parsed, app: App) -> int:
     """`minidock system prune`"""
-    everything, wanted = args.on("all"), wanted_of(args, "container")
+    everything, volumes, wanted = args.on("all"), args.on("volumes"), wanted_of(args, "container")
+    if volumes and wanted.until is not None:
+        raise ClientError('ERROR: The "until" filter is not supported with "--volumes"')
     which = (
         "all images without at least one container associated to them"
         if everything
         else "all dangling images"
     )
-    warning = f"WARNING! This will remove:\n  - all stopped containers\n  - {which}\n\n"
-    ask(args, app, warning + _SURE)
+    going = (
+        "all stopped containers",
+        "all networks not used by at least one container",
+        *(("all anonymous volumes not used by at least one container",) if volumes else ()),
+        which,
+    )
+    warning = "".join(f"  - {words}\n" for words in going)
+    ask(args, app, f"WARNING! This will remove:\n{warning}\n{_SURE}")
+    from minidock.cli.networks import tell_pruned
+
     first = _prune_containers(app, wanted)
     _tell(app, "Deleted Containers:", first)
+    tell_pruned(app, wanted)
+    room = first.reclaimed
+    if volumes:
+        from minidock.cli.volumes import prune_all
+
+        room += prune_all(app, wanted, everything=False).reclaimed
     second = _prune_images(app, wanted, everything=everything)
     _tell(app, "Deleted Images:", second)
-    app.out(f"Total reclaimed space: {human_size(first.reclaimed + second.reclaimed, 4)}\n")
+    app.out(f"Total reclaimed space: {human_size(room + second.reclaimed, 4)}\n")
     return 0
 
 

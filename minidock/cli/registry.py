@@ -46,6 +46,11 @@ TREE: tuple[tuple[str, str], ...] = (
     ("image rm, image remove, rmi", "minidock.cli.images:RMI"),
     ("container export, export", "minidock.cli.archives:EXPORT"),
     ("container prune", "minidock.cli.prune:CONTAINERS"),
+    ("volume create", "minidock.cli.volumes:CREATE"),
+    ("volume ls, volume list", "minidock.cli.volumes:LS"),
+    ("volume inspect", "minidock.cli.volumes:INSPECT"),
+    ("volume rm, volume remove", "minidock.cli.volumes:RM"),
+    ("volume prune", "minidock.cli.volumes:PRUNE"),
     ("system check", "minidock.cli.system:CHECK"),
     ("system df", "minidock.cli.system:DF"),
     ("system events, events", "minidock.cli.events:EVENTS"),
@@ -67,6 +72,7 @@ GROUPS = {
     "image": "Manage images",
     "network": "Manage networks",
     "system": "Manage minidock",
+    "volume": "Manage volumes",
 }
 
 NEED_MONITOR = frozenset(("run", "container run", "start", "container start"))

@@ -1,4 +1,4 @@
-"""system df: how much room images and containers take; system check: whether all is sound."""
+"""system df: how much room images, containers, volumes take; system check: whether all is sound."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ _HEADERS = {
 def df(args: Parsed, app: App) -> int:
     """`minidock system df`"""
     from minidock.engine.disk_usage import disk_usage
+    from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
-    usage = disk_usage(app.containers(), ImageStore(app.root))
+    usage = disk_usage(Paths(app.root, app.run_root), app.containers(), ImageStore(app.root))
     if args.text("format") not in _TABLE:
         from minidock.cli.template import Fields, format_rows
 
@@ -81,6 +82,13 @@ def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str, str]]:
             usage.container_bytes,
             usage.reclaimable_container_bytes,
         ),
+        _row(
+            "Local Volumes",
+            len(usage.volumes),
+            sum(1 for volume in usage.volumes if volume.links),
+            usage.volume_bytes,
+            usage.reclaimable_volume_bytes,
+        ),
     ]
 
 
@@ -104,10 +112,22 @@ def _verbose(usage: DiskUsage) -> str:
         )
         + "\nContainers space usage:\n\n"
         + table(
-            ("CONTAINER ID", "IMAGE", "COMMAND", "SIZE", "CREATED", "STATUS", "NAMES"),
+            (
+                *("CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES"),
+                *("SIZE", "CREATED", "STATUS", "NAMES"),
+            ),
             _container_rows(usage),
         )
+        + "\nLocal Volumes space usage:\n\n"
+        + table(("VOLUME NAME", "LINKS", "SIZE"), _volume_rows(usage))
     )
+
+
+def _volume_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
+    return [
+        (volume.name, str(volume.links), "N/A" if volume.size < 0 else human_size(volume.size))
+        for volume in usage.volumes
+    ]
 
 
 def _image_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
@@ -139,7 +159,8 @@ def _container_rows(usage: DiskUsage) -> list[tuple[str, ...]]:
         line = Line(one.row, None, cut=True)
         size = human_size(one.size)
         age, status = line.RunningFor(), line.Status()
-        rows.append((line.ID(), line.Image(), line.Command(), size, age, status, line.Names()))
+        first = line.ID(), line.Image(), line.Command(), line.LocalVolumes()
+        rows.append((*first, size, age, status, line.Names()))
     return rows
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from minidock.cli.command import Unsupported as No
 
 _NETWORK = "container networks come later"
-_VOLUME = "volumes come later"
 _DAEMON = "there is no daemon to talk to"
 
 ROOT = (
@@ -63,4 +62,3 @@ NETWORK_CREATE = (
     No("config-only", "", "a network's settings are its own"),
     No("ingress", "", "it is for a swarm"),
 )
-SYSTEM_PRUNE = (No("volumes", "", _VOLUME),)

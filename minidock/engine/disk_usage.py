@@ -12,6 +12,8 @@ from minidock.engine.image_list import list_images
 from minidock.engine.image_removal import image_uses
 from minidock.engine.listing import list_containers, tree_size
 from minidock.engine.prune import image_layers
+from minidock.engine.volume_removal import volume_uses
+from minidock.engine.volumes import Volumes
 from minidock.record import Record
 
 TYPE_CHECKING = False
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Containers
     from minidock.engine.image_list import Listed
     from minidock.engine.listing import Listed as ListedContainer
+    from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
 
@@ -38,12 +41,22 @@ class ContainerUsage(Record):
     size: int
 
 
+class VolumeUsage(Record):
+    """`links` counts the containers that use it. `size` is -1 where it was not measured: what is a
+    filesystem of its own is not mounted here."""
+
+    name: str
+    links: int
+    size: int
+
+
 class DiskUsage(Record):
     """`layers` is the size of all layers, each counted once."""
 
     images: tuple[ImageUsage, ...]
     containers: tuple[ContainerUsage, ...]
     layers: int
+    volumes: tuple[VolumeUsage, ...] = ()
 
     @property
     def reclaimable_layers(self) -> int:
@@ -59,8 +72,16 @@ class DiskUsage(Record):
     def reclaimable_container_bytes(self) -> int:
         return sum(usage.size for usage in self.containers if not usage.row.state.active)
 
+    @property
+    def volume_bytes(self) -> int:
+        return sum(max(usage.size, 0) for usage in self.volumes)
 
-def disk_usage(containers: Containers, images: ImageStore) -> DiskUsage:
+    @property
+    def reclaimable_volume_bytes(self) -> int:
+        return sum(max(usage.size, 0) for usage in self.volumes if not usage.links)
+
+
+def disk_usage(paths: Paths, containers: Containers, images: ImageStore) -> DiskUsage:
     """Look at everything. Raises `StoreError`."""
     uses = [use.image for use in image_uses(containers)]
     listed = list_images(images, {})
@@ -81,4 +102,16 @@ def disk_usage(containers: Containers, images: ImageStore) -> DiskUsage:
     once = {chain: size for one in layers for chain, size in one.items()}
     rows = list_containers(containers, images, everything=True)
     own = tuple(ContainerUsage(row, tree_size(row.container.upper)) for row in rows)
-    return DiskUsage(usage, own, sum(once.values()))
+    return DiskUsage(usage, own, sum(once.values()), _volumes(paths, containers))
+
+
+def _volumes(paths: Paths, containers: Containers) -> tuple[VolumeUsage, ...]:
+    uses = volume_uses(containers)
+    return tuple(
+        VolumeUsage(
+            volume.name,
+            len(uses.get(volume.name, ())),
+            -1 if (volume.options or {}).get("type") else tree_size(volume.data),
+        )
+        for volume in Volumes(paths).all()
+    )

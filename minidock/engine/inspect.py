@@ -4,7 +4,7 @@ The document is Docker's, key by key and in Docker's order, because programs rea
 Compose. A container's own files say only what its user asked for; what every container has in
 common is filled in here.
 
-What there is nothing to say about yet (ports, volumes, limits) has Docker's value for "none".
+What there is nothing to say about yet (ports, limits) has Docker's value for "none".
 
 See: https://docs.docker.com/reference/api/engine/version/v1.50/ (ContainerInspect, ImageInspect)
 """
@@ -15,6 +15,7 @@ import os
 
 from minidock.engine.health import health_of
 from minidock.engine.holding import is_held
+from minidock.engine.mount_point import mount_points
 from minidock.spec.timestamp import ZERO
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def inspect_container(container: Container) -> Document:
         "ExecIDs": _exec_ids(container) if state.running else None,
         "HostConfig": _in_order(_host_config_defaults(), container.host_config),
         "GraphDriver": {"Data": _overlay(container), "Name": "overlay2"},
-        "Mounts": [],
+        "Mounts": [point.shown() for point in mount_points(document)],
         "Config": _in_order(_CONFIG, {**config, "Env": config["Env"] or None}),
         "NetworkSettings": _network_settings(container, state),
     }

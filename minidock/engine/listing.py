@@ -6,7 +6,7 @@ values of one filter are alternatives (`status=exited`, `status=created`), excep
 must all be there; different filters must all hold.
 
 What minidock does not have yet is answered as truthfully as what it has: no container has a
-volume or a published port so far, so nothing matches those.
+published port so far, so nothing matches that.
 
 See: https://docs.docker.com/reference/cli/docker/container/ls/#filter, moby's daemon/list.go
 """
@@ -226,6 +226,19 @@ def _by_network(values: Sequence[str], *_: object) -> Test:
     return lambda container, _: container.document["HostConfig"]["NetworkMode"] in values
 
 
+def _by_volume(values: Sequence[str], *_: object) -> Test:
+    """A volume's name, a directory of the host's, or a path of the container's."""
+
+    def test(container: Container, _: State) -> bool:
+        points = container.document.get("MountPoints", ())
+        places = {
+            place for p in points for place in (p.get("Name") or p["Source"], p["Destination"])
+        }
+        return not places.isdisjoint(values)
+
+    return test
+
+
 def _by_health(values: Sequence[str], *_: object) -> Test:
     for value in values:
         if value not in _HEALTH:
@@ -302,7 +315,7 @@ _FILTERS: Mapping[str, Callable[[Sequence[str], Containers, ImageStore], Test]] 
     "publish": _by_published_port,
     "since": _since,
     "status": _by_status,
-    "volume": lambda *_: lambda *_: False,
+    "volume": _by_volume,
 }
 
 
