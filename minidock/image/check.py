@@ -22,6 +22,7 @@ from minidock.errors import BadArchive, BadJSON, MinidockError, StoreError
 from minidock.image import catalog
 from minidock.image.compression import Peek, as_source, compression_of, decompressed
 from minidock.image.gc import clear_leftovers, is_left_over, mark
+from minidock.image.kept import kept_layers
 from minidock.image.layout import LAYOUT_VERSION
 from minidock.image.locks import alone
 from minidock.image.snapshots import content_size
@@ -205,6 +206,7 @@ def _check_snapshots(
 ) -> Iterator[Problem]:
     """The unpacked layers."""
     of_images = {chain for image in images for chain in chain_ids(image.diff_ids)}
+    of_images |= {layer.chain for layer in kept_layers(layout)}
     of_containers = {chain for path in used_lowerdirs if (chain := snapshots.chain_of(path))}
     links = snapshots.links()
     for name, chain in links.items():

@@ -6,6 +6,7 @@ sweeper starts from what is certainly needed, marks everything it can reach, and
     index.json ─► manifests ─► configs, layer blobs          images/blobs
                       └──────► ChainIDs                      layers
     containers ─► the layers their root filesystem stacks    layers
+    kept ─► layers of builds, which are in no image yet      layers, images/blobs
 
 What is not in index.json *yet* looks like garbage too. So whoever writes holds the store's lock
 shared, and the sweeper needs it alone (locks.py). If it cannot have it, it does nothing: the
@@ -18,6 +19,7 @@ from __future__ import annotations
 import os
 
 from minidock.errors import BadJSON, StoreError
+from minidock.image.kept import kept_layers
 from minidock.image.locks import alone
 from minidock.image.partial import is_kept
 from minidock.record import Record
@@ -128,7 +130,8 @@ def sweep(
 
 
 def mark(layout: Layout) -> Marked:
-    """Everything that index.json leads to. A blob that is missing leads nowhere further."""
+    """Everything that index.json leads to, and what is kept. A blob that is missing leads nowhere
+    further."""
     blobs: set[Digest] = set()
     chains: set[ChainID] = set()
     pending = [entry.descriptor for entry in layout.entries()]
@@ -143,6 +146,9 @@ def mark(layout: Layout) -> Marked:
             pending += _children(layout.blobs, descriptor, chains)
         except BadJSON as error:
             raise StoreError(error.message) from None
+    for layer in kept_layers(layout):
+        blobs.add(layer.digest)
+        chains.add(layer.chain)
     return Marked(frozenset(blobs), frozenset(chains))
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from minidock.image.outgoing import Outgoing
     from minidock.image.receive import Receiver
     from minidock.image.removal import ImageUse
+    from minidock.image.workshop import Workshop
     from minidock.spec.image import Platform
     from minidock.spec.reference import Reference
 
@@ -132,6 +133,12 @@ class ImageStore:
                 diff_id = image.diff_ids[number]
                 layers.append(self._snapshots.ensure(chain, diff_id, unpack))
         return layers
+
+    def workshop(self) -> Workshop:
+        """For builds, which make layers one by one. Use it while `hold` is held."""
+        from minidock.image.workshop import Workshop
+
+        return Workshop(self._layout, self._snapshots)
 
     # ── what images say about themselves ─────────────────────────────────────────────────────
 
