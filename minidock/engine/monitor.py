@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from minidock.engine.probe import Probes
     from minidock.engine.restart import Restarts
 
+_SIGKILL = 9
 _IDLE = 1.0  # seconds without anything to do, after which it rests
 _LINGER = 0.05  # seconds to wait for the last output of a process whose pipes others hold open
 
@@ -125,6 +126,8 @@ class Monitor:
 
     def _client_lost(self, client: Client) -> None:
         self._clients.remove(client)
+        if client is self._command and self._order and "d" in self._order:
+            self._signal(_SIGKILL)
         if self._streams:
             self._streams.detach(client)
             order = self._order
@@ -232,6 +235,8 @@ class Monitor:
             self._command.send(frames.STARTED, b"%d" % number)
             self._retire_launcher()
             self._children.expect(number, self._process_ended)
+            if "d" in self._order and self._command.gone:
+                self._signal(_SIGKILL)
             if "h" in self._order:
                 from minidock.engine.probe import Probes
 
