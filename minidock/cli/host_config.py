@@ -110,7 +110,7 @@ def host_config(args: Parsed) -> dict[str, Any]:
     more = {
         "BlkioWeightDevice": [_pair(text, "Weight") for text in weights],
         "Devices": devices,
-        "Ulimits": _ulimits(args.each("ulimit")),
+        "Ulimits": ulimits(args.each("ulimit")),
         "Sysctls": _mapping(args.each("sysctl"), "="),
         "Tmpfs": _mapping(args.each("tmpfs"), ":"),
         "Annotations": _mapping(args.each("annotation"), "="),
@@ -143,7 +143,7 @@ def _pair(text: str, key: str) -> dict[str, Any]:
     return {"Path": path, key: int(number)}
 
 
-def _ulimits(texts: tuple[str, ...]) -> list[dict[str, Any]]:
+def ulimits(texts: tuple[str, ...]) -> list[dict[str, Any]]:
     """By name; of a name given twice the last counts."""
     found = {}
     for text in texts:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TREE: tuple[tuple[str, str], ...] = (
+    ("image build, build, builder build", "minidock.cli.build:BUILD"),
     ("container run, run", "minidock.cli.container_run:RUN"),
     ("container create, create", "minidock.cli.container_run:CREATE"),
     ("container exec, exec", "minidock.cli.container_exec:EXEC"),
@@ -68,6 +69,7 @@ TREE: tuple[tuple[str, str], ...] = (
 )
 
 GROUPS = {
+    "builder": "Manage builds",
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",

@@ -1,0 +1,214 @@
+"""build: an image from a Dockerfile and a directory."""
+
+from __future__ import annotations
+
+import os
+
+from minidock.cli.build_flags import FLAGS, UNSUPPORTED
+from minidock.cli.command import ClientError, Command
+from minidock.errors import InvalidInput, MinidockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.build.builder import Build
+    from minidock.build.instructions import Dockerfile
+    from minidock.build.options import BuildOptions, StepFailed
+    from minidock.cli.app import App
+    from minidock.cli.build_progress import Progress
+    from minidock.cli.parse import Parsed
+    from minidock.spec.image import Platform
+    from minidock.spec.reference import Reference
+
+BUILD = Command(
+    help="Build an image from a Dockerfile",
+    run="minidock.cli.build:build",
+    args="[OPTIONS] PATH | -",
+    least=1,
+    most=1,
+    flags=FLAGS,
+    unsupported="minidock.cli.build_flags:UNSUPPORTED",
+    examples=(
+        "minidock build -t my-app .",
+        "minidock build --target tests --build-arg VERSION=2 --explain-cache .",
+        "tar -c Dockerfile src | minidock build -t my-app -",
+        "minidock build -o type=local,dest=out .",
+    ),
+)
+__all__ = ["BUILD", "UNSUPPORTED"]
+
+
+def build(args: Parsed, app: App) -> int:
+    """`minidock build`"""
+    from minidock.build.context import open_context
+    from minidock.build.dockerfile import parse_dockerfile
+    from minidock.build.instructions import DockerfileError
+    from minidock.build.options import Cancelled, StepFailed
+    from minidock.cli.build_output import outputs
+    from minidock.cli.build_progress import watch
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore
+
+    tags = [_tag(text) for text in args.each("tag")]
+    out = outputs(args.each("output"), app)
+    progress = watch(app, args.text("progress"), quiet=args.on("quiet"))
+    options = _options(args, app, progress)
+    images = ImageStore(app.root)
+    paths = Paths(app.root, app.run_root)
+    dockerfile: Dockerfile | None = None
+    with images.hold():
+        paths.make()
+        context = open_context(args.positionals[0], args.text("file"), app.stdin, images.workshop())
+        try:
+            with progress:
+                dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
+                progress.lint(dockerfile)
+                build = _new_build(paths, images, context, dockerfile, options, progress)
+                state = build.build()
+                if out:
+                    for output in out:
+                        output.write(build, state)
+                else:
+                    image_id = _finish(build, state, tags, progress, args)
+        except DockerfileError as error:
+            return _wrong(app, error.excerpt, error.message)
+        except StepFailed as error:
+            assert dockerfile
+            return _failed(app, dockerfile, error, progress)
+        except Cancelled:
+            return _wrong(app, "", "the build was given up")
+        finally:
+            if context.temporary:
+                images.workshop().discard(context.temporary)
+    if out:
+        return 0
+    if args.text("iidfile"):
+        with open(args.text("iidfile"), "w") as file:
+            file.write(image_id)
+    if args.on("quiet"):
+        app.out(f"{image_id}\n")
+    return 0
+
+
+def _new_build(*parts: object) -> Build:
+    from minidock.build.builder import Build
+
+    return Build(*parts)  # type: ignore[arg-type]
+
+
+def _finish(
+    build: Build, state: object, tags: list[Reference], progress: Progress, args: Parsed
+) -> str:
+    image = build.finish(state, tags)  # type: ignore[arg-type]
+    progress.named(str(image.id), [tag.familiar for tag in tags])
+    return str(image.id)
+
+
+def _tag(text: str) -> Reference:
+    from minidock.spec.quoting import quote
+    from minidock.spec.reference import parse_reference
+
+    try:
+        reference = parse_reference(text)
+    except InvalidInput as error:
+        raise ClientError(
+            f'invalid argument {quote(text)} for "-t, --tag" flag: {error.message}'
+        ) from None
+    if reference.digest:
+        raise ClientError(
+            f'invalid argument {quote(text)} for "-t, --tag" flag: '
+            "refusing to create a tag with a digest reference"
+        )
+    return reference
+
+
+def _options(args: Parsed, app: App, progress: Progress) -> BuildOptions:
+    from minidock.build.options import BuildOptions
+    from minidock.cli.build_values import (
+        arguments,
+        epoch,
+        host_config,
+        secrets,
+        ssh_sockets,
+    )
+    from minidock.image.platforms import parse_platform
+
+    given = arguments(args.each("build-arg"))
+    platform: Platform | None = None
+    if args.text("platform"):
+        if "," in args.text("platform"):
+            raise ClientError("minidock build: one platform at a time")
+        platform = parse_platform(args.text("platform"))
+    network = args.text("network") or "default"
+    labels = (label.partition("=") for label in args.each("label"))
+
+    def fetch(reference: Reference, platform: Platform) -> None:
+        from minidock.cli.registries import fetch as pull
+
+        progress.pause()
+        pull(app, reference, platform, quiet=args.on("quiet"), aside=True)
+
+    return BuildOptions(
+        arguments=given,
+        target=args.text("target"),
+        no_cache=args.on("no-cache"),
+        no_cache_stages=tuple(s for text in args.each("no-cache-filter") for s in text.split(",")),
+        pull=args.on("pull"),
+        labels=tuple((name, value) for name, _, value in labels),
+        network=network,
+        add_hosts=args.each("add-host"),
+        secrets=secrets(args.each("secret")),
+        ssh=ssh_sockets(args.each("ssh")),
+        cache_from=args.each("cache-from"),
+        platform=platform,
+        squash=args.on("squash"),
+        keep_failed=args.on("keep-failed"),
+        explain=args.on("explain-cache"),
+        epoch=epoch(given),
+        inline_cache=given.get("BUILDKIT_INLINE_CACHE") in ("1", "true"),
+        host_config=host_config(args),
+        fetch=fetch,
+    )
+
+
+def _wrong(app: App, excerpt: str, message: str) -> int:
+    from minidock.spec.quoting import visible
+
+    if excerpt:
+        app.err(f"{excerpt}\n")
+    app.err(f"ERROR: failed to solve: {visible(message)}\n")
+    return 1
+
+
+def _failed(app: App, dockerfile: Dockerfile, error: StepFailed, progress: Progress) -> int:
+    """The output of what failed, its place, and why."""
+    from minidock.build.errors import excerpt
+    from minidock.build.instructions import DockerfileError
+    from minidock.build.options import RunFailed
+    from minidock.cli.app import describe
+
+    cause = error.cause
+    shown = progress.output_of(error.number)
+    if shown or isinstance(cause, RunFailed):
+        app.err(f"------\n > {error.title}:\n")
+        app.err(shown)
+        app.err("------\n")
+    place = getattr(cause, "excerpt", "") if isinstance(cause, DockerfileError) else ""
+    place = place or excerpt(dockerfile.path, dockerfile.lines, error.where)
+    message = cause.message if isinstance(cause, RunFailed | MinidockError) else ""
+    if isinstance(cause, OSError):
+        message = describe(cause)
+    code = _wrong(app, place, message)
+    if isinstance(cause, MinidockError) and cause.hint:
+        app.err(f"{cause.hint}\n")
+    if isinstance(cause, RunFailed) and cause.kept:
+        app.err(
+            f"The container is kept: minidock start -ai {cause.kept} is a shell in it, "
+            f"minidock rm {cause.kept} removes it\n"
+        )
+    app.trace(cause)
+    return code
+
+
+def stdout_is_terminal(app: App) -> bool:
+    """For `-o -`, which is nothing for a person to read."""
+    return os.isatty(app.stdout)
