@@ -65,6 +65,11 @@ _RUN_FAILED = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "minidock create failed: unable to start container process: error during container init: "
 )
+_MISMATCH = "not a directory: unknown"
+_MISMATCHED = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified "
+    "host path exists and is the expected type"
+)
 _RELATIVE = "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"
 _EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
 
@@ -130,6 +135,9 @@ class _Start:
         if isinstance(error, StartFailed) and code != WRONG_REQUEST:
             # ": unknown" is the gRPC status of containerd's answer, whatever the runtime says.
             message = (_EXEC_FAILED if "x" in self._order else _RUN_FAILED) + message + ": unknown"
+        told = code
+        if message.endswith(_MISMATCH) and "error mounting" in message:
+            message, told = message + _MISMATCHED, WRONG_REQUEST  # `inspect` says 127 all the same
         if "x" not in self._order and "r" not in self._order:
             record = {"ExitCode": code if code in (126, 127) else 128, "Error": message}
             if self._order.restarts:
@@ -139,7 +147,7 @@ class _Start:
                 self._forget_start()
             except OSError:
                 pass  # a full disk, which may be what failed: the monitor is told in any case
-        self._channel.send(FAILED, message, code)
+        self._channel.send(FAILED, message, told)
 
     def _forget_start(self) -> None:
         """A container whose program never ran is still what it was: only created."""
