@@ -88,7 +88,8 @@ def _with_dockerfile(
         data = _read_inside(path, wanted) if inside else _read(file_path)
     except OSError as error:
         words = os.strerror(error.errno or 0).lower()
-        raise NotFound(f"failed to read dockerfile: open {wanted}: {words}") from None
+        problem = f"failed to read dockerfile: open {wanted}: {words}"
+        raise NotFound(f"failed to solve: {problem}") from None
     beside = "" if inside else f"{file_path}.dockerignore"
     shown = os.path.basename(file_path)
     return Context(path, name, _checked(data), shown, _ignore(path, beside))

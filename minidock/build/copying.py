@@ -224,7 +224,7 @@ def _as_step(
         INPUTS: total(lines),
     }
 
-    def make(step: Step) -> NewLayer:
+    def make(step: Step) -> NewLayer | None:
         base = Stack(build.images.lowerdirs(state.image()))
         items = selection.items
         if gathered.archives:
@@ -290,7 +290,7 @@ def do_workdir(stage: StageBuild, state: State, instruction: Workdir) -> State:
     return stage.step(state, step, {INSTRUCTION: text}, text, make)
 
 
-def _make_directory(build: Build, state: State, base: Stack, path: str) -> NewLayer:
+def _make_directory(build: Build, state: State, base: Stack, path: str) -> NewLayer | None:
     from minidock.image.stack import resolve_as_far
 
     node, missing = resolve_as_far(base, clean(path))

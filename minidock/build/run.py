@@ -98,7 +98,7 @@ def do_run(stage: StageBuild, state: State, instruction: Run) -> State:
         INPUTS: total(lines),
     }
 
-    def make(step: Step) -> NewLayer:
+    def make(step: Step) -> NewLayer | None:
         with prepared(stage, state, instruction) as extra:
             environment = _environment(build, arguments, extra)
             return _Running(stage, state, step, extra).run(
@@ -126,7 +126,7 @@ class _Running:
         self._extra = extra
         self._keep = self._build.options.keep_failed
 
-    def run(self, words: list[str], environment: tuple[str, ...], network: str) -> NewLayer:
+    def run(self, words: list[str], environment: tuple[str, ...], network: str) -> NewLayer | None:
         """Do it; the layer. Raises `RunFailed`, `MinidockError`, `OSError`."""
         connection = _Bound(spawn_monitor())  # it gets ready while we do
         try:
@@ -259,7 +259,7 @@ class _Running:
 
         remove(container, force=True)
 
-    def _adopt(self, upper: str) -> NewLayer:
+    def _adopt(self, upper: str) -> NewLayer | None:
         """What it changed is the layer."""
         self._extra.remove_stubs(upper)
         epoch = self._build.options.epoch

@@ -41,14 +41,17 @@ def squashed(build: Build, state: State) -> State:
         raise
     under = state.diff_ids[: state.inherited]
     layer = build.workshop.adopt(under, directory, lambda out: write_layer(directory, out))
+    diff_ids = (*under, layer.diff_id) if layer else under
+    layers_ = state.layers[: state.inherited]
     history = tuple(
         entry if number < _inherited_lines(state) else entry.but(empty_layer=True)
         for number, entry in enumerate(state.history)
     )
-    merged = History(state.created, "", state.author, f"merge of {new} layers")
+    comment = f"merge of {new} layers"
+    merged = History(state.created, "", state.author, comment, empty_layer=layer is None)
     return state.but(
-        diff_ids=(*under, layer.diff_id),
-        layers=(*state.layers[: state.inherited], layer.descriptor),
+        diff_ids=diff_ids,
+        layers=(*layers_, layer.descriptor) if layer else layers_,
         history=(*history, merged),
     )
 

@@ -21,7 +21,7 @@ from minidock.build.instructions import Add, Arg, Cmd, Copy, Env, Maintainer, Ru
 from minidock.build.options import Cancelled, RunFailed, StepFailed
 from minidock.build.state import State
 from minidock.build.variables import declared, expanded, stage_variables, undeclared
-from minidock.errors import InvalidInput, MinidockError, NotFound
+from minidock.errors import MinidockError, NotFound
 from minidock.spec.image import History
 
 TYPE_CHECKING = False
@@ -68,6 +68,7 @@ class StageBuild:
         self._over = allocate_lock()
         self._over.acquire()
         self._running: MonitorConnection | None = None
+        self._step: Step | None = None
 
     # ── as a whole ──
 
@@ -131,11 +132,13 @@ class StageBuild:
             state = state.but(config=config)
         for instruction in (*triggers, *instructions):
             self.build_.check()
+            self._step = None
             try:
                 state = self._do(state, instruction)
-            except (InvalidInput, NotFound) as error:
-                title = f"{self._prefix()}{instruction.original}"
-                raise StepFailed(0, title, instruction.where, error) from error
+            except (MinidockError, OSError) as error:
+                if self._step:
+                    raise self._failed(self._step, error) from error
+                raise StepFailed(0, instruction.original, instruction.where, error) from error
         return state
 
     # ── FROM ──
@@ -271,7 +274,8 @@ class StageBuild:
     def begin(self, instruction: Instruction) -> Step:
         """Begin with an instruction that makes a layer."""
         self._count += 1
-        return self._begin(instruction.original, instruction.where)
+        self._step = self._begin(instruction.original, instruction.where)
+        return self._step
 
     def _failed(self, step: Step, error: Exception) -> StepFailed:
         self.build_.listener.failed(step.number)
@@ -315,8 +319,6 @@ class StageBuild:
         return state.with_layer(key, made, history, _COMMENT)
 
     def _make(self, step: Step, make: Callable[[Step], NewLayer | None]) -> Made:
-        from minidock.spec.digest import EMPTY_LAYER
-
         self.build_.check()
         try:
             layer = make(step)
@@ -324,7 +326,7 @@ class StageBuild:
             if self.build_.cancelled:
                 raise Cancelled from error
             raise self._failed(step, error) from error
-        if layer is None or layer.diff_id == EMPTY_LAYER:
+        if layer is None:
             return Made(self.build_.now())
         return Made(self.build_.now(), layer.descriptor, layer.diff_id, layer.size)
 

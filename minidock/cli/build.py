@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from minidock.cli.build_flags import FLAGS, UNSUPPORTED
 from minidock.cli.command import ClientError, Command
 from minidock.errors import InvalidInput, MinidockError
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 BUILD = Command(
     help="Build an image from a Dockerfile",
     run="minidock.cli.build:build",
-    args="[OPTIONS] PATH | -",
+    args="PATH | -",
     least=1,
     most=1,
     flags=FLAGS,
@@ -57,7 +55,11 @@ def build(args: Parsed, app: App) -> int:
     dockerfile: Dockerfile | None = None
     with images.hold():
         paths.make()
-        context = open_context(args.positionals[0], args.text("file"), app.stdin, images.workshop())
+        where, dockerfile_at = args.positionals[0], args.text("file")
+        try:
+            context = open_context(where, dockerfile_at, app.stdin, images.workshop())
+        except MinidockError as error:
+            return _wrong(app, error)
         try:
             with progress:
                 dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
@@ -70,12 +72,16 @@ def build(args: Parsed, app: App) -> int:
                 else:
                     image_id = _finish(build, state, tags, progress, args)
         except DockerfileError as error:
-            return _wrong(app, error.excerpt, error.message)
+            app.err(f"{error.excerpt}\n" if error.excerpt else "")
+            return _unsolved(app, error)
         except StepFailed as error:
             assert dockerfile
             return _failed(app, dockerfile, error, progress)
         except Cancelled:
-            return _wrong(app, "", "the build was given up")
+            app.err("ERROR: the build was given up\n")
+            return 1
+        except MinidockError as error:
+            return _unsolved(app, error)
         finally:
             if context.temporary:
                 images.workshop().discard(context.temporary)
@@ -170,13 +176,21 @@ def _options(args: Parsed, app: App, progress: Progress) -> BuildOptions:
     )
 
 
-def _wrong(app: App, excerpt: str, message: str) -> int:
+def _wrong(app: App, error: Exception, prefix: str = "") -> int:
+    """Docker's last line, and what might help; the exit code."""
+    from minidock.cli.app import describe
     from minidock.spec.quoting import visible
 
-    if excerpt:
-        app.err(f"{excerpt}\n")
-    app.err(f"ERROR: failed to solve: {visible(message)}\n")
+    message = describe(error) if isinstance(error, OSError) else getattr(error, "message", "")
+    app.err(f"ERROR: {prefix}{visible(message)}\n")
+    hint = getattr(error, "hint", "")
+    app.err(f"{hint}\n" if hint else "")
+    app.trace(error)
     return 1
+
+
+def _unsolved(app: App, error: Exception) -> int:
+    return _wrong(app, error, "failed to solve: ")
 
 
 def _failed(app: App, dockerfile: Dockerfile, error: StepFailed, progress: Progress) -> int:
@@ -184,7 +198,6 @@ def _failed(app: App, dockerfile: Dockerfile, error: StepFailed, progress: Progr
     from minidock.build.errors import excerpt
     from minidock.build.instructions import DockerfileError
     from minidock.build.options import RunFailed
-    from minidock.cli.app import describe
 
     cause = error.cause
     shown = progress.output_of(error.number)
@@ -194,21 +207,11 @@ def _failed(app: App, dockerfile: Dockerfile, error: StepFailed, progress: Progr
         app.err("------\n")
     place = getattr(cause, "excerpt", "") if isinstance(cause, DockerfileError) else ""
     place = place or excerpt(dockerfile.path, dockerfile.lines, error.where)
-    message = cause.message if isinstance(cause, RunFailed | MinidockError) else ""
-    if isinstance(cause, OSError):
-        message = describe(cause)
-    code = _wrong(app, place, message)
-    if isinstance(cause, MinidockError) and cause.hint:
-        app.err(f"{cause.hint}\n")
+    app.err(f"{place}\n" if place else "")
+    code = _unsolved(app, cause)
     if isinstance(cause, RunFailed) and cause.kept:
         app.err(
             f"The container is kept: minidock start -ai {cause.kept} is a shell in it, "
             f"minidock rm {cause.kept} removes it\n"
         )
-    app.trace(cause)
     return code
-
-
-def stdout_is_terminal(app: App) -> bool:
-    """For `-o -`, which is nothing for a person to read."""
-    return os.isatty(app.stdout)

@@ -20,7 +20,8 @@ from minidock.image.kept import KeptLayer, keep, kept_layers, let_go
 from minidock.image.layout import Entry, retag
 from minidock.image.mutate import NewLayer
 from minidock.image.snapshots import Layer, remove_tree
-from minidock.spec.digest import EMPTY_LAYER, DiffID, chain_ids
+from minidock.image.tar_write import END_OF_ARCHIVE
+from minidock.spec.digest import DiffID, chain_ids
 from minidock.spec.image import CONFIG, LAYER, MANIFEST, Descriptor, Manifest
 
 TYPE_CHECKING = False
@@ -51,8 +52,8 @@ class Workshop:
         """Remove one that will not."""
         remove_tree(directory)
 
-    def adopt(self, below: Sequence[DiffID], directory: str, write: Write) -> NewLayer:
-        """Make a layer of `directory`, on top of the layers `below`.
+    def adopt(self, below: Sequence[DiffID], directory: str, write: Write) -> NewLayer | None:
+        """Make a layer of `directory`, on top of the layers `below`; None if nothing is in it.
 
         `write(out)` writes its tarball and returns the bytes of file content; it may fill the
         directory while it does. Raises what that raises, `OSError`; the directory is gone then.
@@ -60,14 +61,14 @@ class Workshop:
         try:
             with self._layout.blobs.writer() as blob:
                 size = write(blob.write)
+                if blob.size <= len(END_OF_ARCHIVE):
+                    remove_tree(directory)
+                    return None
                 digest = blob.finish()
             diff_id = DiffID(digest)
-            if diff_id == EMPTY_LAYER:
-                remove_tree(directory)
-            else:
-                chain = chain_ids((*below, diff_id))[-1]
-                self._snapshots.adopt(directory, chain, diff_id, size)
-                keep(self._layout, chain, digest, size)
+            chain = chain_ids((*below, diff_id))[-1]
+            self._snapshots.adopt(directory, chain, diff_id, size)
+            keep(self._layout, chain, digest, size)
         except BaseException:
             remove_tree(directory)
             raise
