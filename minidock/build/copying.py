@@ -272,10 +272,11 @@ def _destination(working_directory: str, destination: str) -> str:
 
 
 def do_workdir(stage: StageBuild, state: State, instruction: Workdir) -> State:
-    """Make the directory where it is missing; `state` has it in its config already."""
+    """Make the directory where it is missing, for the user of that moment; `state` has it in its
+    config already."""
     build = stage.build_
     path = str(state.config.get("WorkingDir") or "/")
-    text = created_by(instruction, state.config)
+    text = created_by(instruction.but(path=path), state.config)
     step = stage.begin(instruction)
 
     def make(step: Step) -> NewLayer | None:
@@ -300,11 +301,12 @@ def _make_directory(build: Build, state: State, base: Stack, path: str) -> NewLa
     directory = build.workshop.directory()
     epoch = build.options.epoch
     now = int(time.time()) if epoch is None else epoch
+    owner = Owner(str(state.config.get("User") or ""), base)
 
     def write(out: Callable[[bytes], object]) -> int:
         maker = LayerMaker(directory, out, base, now=now, latest=epoch)
         try:
-            maker.parents(f"{full}/", 0, 0)
+            maker.parents(f"{full}/", owner.uid, owner.gid)
             return maker.finish()
         finally:
             maker.close()

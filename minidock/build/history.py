@@ -91,10 +91,10 @@ def created_by(
 
 def _copied(instruction: Copy | Add) -> str:
     words = ["COPY" if isinstance(instruction, Copy) else "ADD"]
+    words += ["--parents"] if isinstance(instruction, Copy) and instruction.parents else []
     for flag in ("chown", "chmod"):
         value = getattr(instruction, flag)
         words += [f"--{flag}={value}"] if value else []
-    words += ["--link"] if instruction.link else []
     words += [*instruction.sources, *(f"<<{d.name}" for d in instruction.heredocs)]
     return " ".join([*words, instruction.destination])
 

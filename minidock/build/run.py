@@ -26,7 +26,7 @@ from minidock.build.copy import total
 from minidock.build.history import created_by
 from minidock.build.options import Cancelled, RunFailed
 from minidock.build.run_mounts import Prepared, described_mounts, prepared
-from minidock.build.variables import PROXIES
+from minidock.build.variables import proxies
 from minidock.engine import frames
 from minidock.engine.client import MonitorConnection
 from minidock.engine.containers import Containers
@@ -81,8 +81,7 @@ def do_run(stage: StageBuild, state: State, instruction: Run) -> State:
     """RUN, its mounts expanded."""
     build = stage.build_
     step = stage.begin(instruction)
-    named = {entry.partition("=")[0] for entry in state.config.get("Env") or ()}
-    arguments = {n: v for n, v in state.arguments.items() if n not in named}
+    arguments = state.arguments
     history = created_by(instruction, state.config, arguments)
     network = instruction.network
     if network == "default":
@@ -109,9 +108,7 @@ def do_run(stage: StageBuild, state: State, instruction: Run) -> State:
 
 
 def _environment(build: Build, arguments: Mapping[str, str], extra: Prepared) -> tuple[str, ...]:
-    given = build.options.arguments
-    proxies = {name: given[name] for name in PROXIES if name in given}
-    merged = {**proxies, **arguments, **extra.environment}
+    merged = {**proxies(build.options.arguments), **arguments, **extra.environment}
     return tuple(f"{name}={value}" for name, value in merged.items())
 
 

@@ -148,7 +148,7 @@ class StageBuild:
         if inherited:
             return self._begun(inherited)
         if stage.base == "scratch":
-            return self._begun(State("scratch", self._platform()))
+            return self._begun(State("scratch", self._platform(), {"WorkingDir": "/"}))
         self._count += 1
         step = self._begin(f"FROM {stage.base}", stage.where)
         try:

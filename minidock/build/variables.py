@@ -48,11 +48,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T", bound=Instruction)
 
-# Known without an ARG, where the build was given them; they are in no history and no cache key.
-PROXIES = (
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy",
-    "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy",
-)  # fmt: skip
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
 def platform_arguments(build: str, target: str, stage: str = "") -> dict[str, str]:
@@ -115,11 +111,22 @@ def stage_variables(
 ) -> dict[str, str]:
     """The variables of a moment, `environment` being the config's Env. They are what a RUN gets as
     its environment, too."""
-    found = {name: given[name] for name in PROXIES if name in given}
+    found = proxies(given)
     for entry in environment:
         name, _, value = entry.partition("=")
         found[name] = value
     return {**found, **arguments}
+
+
+def proxies(given: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments that need no ARG and are in no history and no cache key, under both of
+    their names: curl reads http_proxy, most others HTTP_PROXY."""
+    found = {}
+    for name in _PROXIES:
+        value = given.get(name, given.get(name.lower()))
+        if value is not None:
+            found[name] = found[name.lower()] = value
+    return found
 
 
 def undeclared(arguments: Mapping[str, str], env: Env) -> dict[str, str]:

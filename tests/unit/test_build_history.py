@@ -15,7 +15,7 @@ from minidock.build.variables import expanded
         ("RUN make  it", "RUN /bin/sh -c make  it"),
         ('RUN ["make", "it"]', "RUN make it"),
         ("COPY --from=x --chown=1 --chmod=0755 a b /c/", "COPY --chown=1 --chmod=0755 a b /c/"),
-        ("COPY --link <<EOF a /c/\nEOF", "COPY --link a <<EOF /c/"),
+        ("COPY --link <<EOF a /c/\nEOF", "COPY a <<EOF /c/"),
         ("ADD a.tar /", "ADD a.tar /"),
         ('ENV a=1 b="2 3"', "ENV a=1 b=2 3"),
         ("LABEL a b", "LABEL a=b"),

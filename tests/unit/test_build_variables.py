@@ -118,7 +118,14 @@ def test_what_a_stage_sees() -> None:
     assert arguments == {"a": "outer", "b": "2", "c": "given"}
     given = {"HTTP_PROXY": "p", "other": "o"}
     variables = stage_variables(arguments, ["b=env", "e=5"], given)
-    assert variables == {"a": "outer", "b": "2", "c": "given", "e": "5", "HTTP_PROXY": "p"}
+    assert variables == {
+        "a": "outer",
+        "b": "2",
+        "c": "given",
+        "e": "5",
+        "HTTP_PROXY": "p",
+        "http_proxy": "p",
+    }
     env = one("ENV b=env")
     assert isinstance(env, Env)
     assert undeclared(arguments, env) == {"a": "outer", "c": "given"}
