@@ -65,12 +65,13 @@ def _host_config(args: Parsed) -> dict[str, Any]:
     return host_config(args)
 
 
-def _volumes(args: Parsed) -> tuple[str, ...]:
+def _volumes(args: Parsed) -> dict[str, Any]:
+    """Paths given with `-v` alone, as Docker's `Config` has them."""
     if not args.each("volume"):
-        return ()
+        return {}
     from minidock.cli.mount_flags import sort_volumes
 
-    return tuple(sort_volumes(args.each("volume"))[1])
+    return {path: {} for path in sort_volumes(args.each("volume"))[1]}
 
 
 def _working_dir(args: Parsed) -> str | None:

@@ -81,7 +81,7 @@ def _from_container(text: str, find: Find) -> list[MountPoint]:
     """`--volumes-from NAME[:ro]`. They keep their own propagation and are not filled again."""
     name, writable = parse_volumes_from(text)
     return [
-        point.but(writable=point.writable and writable, mode="", options=None)
+        point.but(writable=point.writable and writable, mode="", copy=False, options=None)
         for point in mount_points(find(name).document)
     ]
 

@@ -60,7 +60,7 @@ class RunOptions(Record):
     domainname: str = ""
     stop_timeout: int | None = None
     host_config: Mapping[str, Any] = {}  # what of Docker's HostConfig was asked for
-    volumes: tuple[str, ...] = ()  # paths that shall lie outside of the container's own files
+    volumes: Mapping[str, Any] = {}  # paths that shall lie outside of the container's own files
 
 
 def create(
@@ -289,7 +289,7 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         "Env": bundle.merge_environment(base.get("Env") or [], options.env, keep=True),
         "Cmd": command,
         "Image": options.image,
-        "Volumes": {**(base.get("Volumes") or {}), **dict.fromkeys(options.volumes, {})} or None,
+        "Volumes": {**(base.get("Volumes") or {}), **options.volumes} or None,
         "WorkingDir": working_dir or "",
         "Entrypoint": entrypoint,
         "OnBuild": None,
