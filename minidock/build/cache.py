@@ -159,7 +159,7 @@ class Cache:
                 pass
             raise
 
-    def keys(self) -> list[tuple[str, int]]:
+    def known(self) -> list[tuple[str, int]]:
         """Every step, with the time it was used last, in nanoseconds since 1970."""
         try:
             with os.scandir(f"{self._home}/cache") as entries:

@@ -121,7 +121,13 @@ def _request(directory: str, url: str, known: dict[str, Any]) -> tuple[str, dict
         finally:
             answer.close()
     except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise MinidockError(f"failed to load {url}: {error}") from error
+        raise MinidockError(f"failed to load {url}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """The last of urllib3's reasons, which is the one that says what happened."""
+    reason = getattr(error, "reason", None) or error
+    return str(reason).rpartition(": ")[2] or str(error)
 
 
 def _is_local(url: str) -> bool:

@@ -74,7 +74,7 @@ def select(
             if node.is_directory:
                 prefix = f"{before}/{_base(typed)}".strip("/") if parents else ""
                 if parents:
-                    items += _parents(tree, typed, prefix)
+                    items += _parents(tree, os.path.dirname(typed), os.path.dirname(prefix))
                 items += _below(tree, node, prefix, excluded, is_top=not prefix)
                 continue
             name = _base(typed) or node.name
