@@ -28,7 +28,7 @@ for _number in LIBRARY_SIGNALS:
 APPLETS = (
     "sh ls cat true false id env mount hostname ps echo sleep grep mkdir rm mv ln touch chmod chown"
     " head tail wc stat readlink mknod kill test printf seq dd tty stty stat date sync df top vi"
-    " ifconfig nc yes tr sort find cut umask xargs md5sum trap uname pwd mkfifo rmdir cp"
+    " ifconfig nc yes tr sort find cut umask xargs md5sum trap uname pwd mkfifo rmdir cp awk whoami"
 ).split()
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/sh\n"
 GROUP = "root:x:0:\ntty:x:5:\nwww-data:x:33:\nstaff:x:50:www-data\n"
@@ -106,7 +106,16 @@ class Minidock:
             [p.name for p in directory.iterdir() if len(p.name) == 64] if directory.is_dir() else []
         )
         if ids:
-            self("rm", "-f", *ids)
+            self("rm", "-f", "-v", *ids)
+
+    def remove_volumes(self) -> set[str]:
+        """Remove every volume. Names of those that should not have been there any more: that nobody
+        gave a name, and that were half-made or half-removed."""
+        directory = self.root / "volumes"
+        names = set(os.listdir(directory)) if directory.is_dir() else set()
+        if names:
+            self("volume", "prune", "-a", "-f")
+        return {f"volume {name}" for name in names if len(name) == 64 or name.startswith(".")}
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +146,8 @@ def minidock(minidock_home: Minidock) -> Iterator[Minidock]:
     before = traces_on_host(home)
     yield minidock_home
     minidock_home.remove_all()
+    volumes = minidock_home.remove_volumes()
+    assert not volumes, f"left on the disk: {sorted(volumes)}"
     left: set[str] = set()
     for _ in range(50):  # a monitor needs a moment to be gone
         left = traces_on_host(home) - before

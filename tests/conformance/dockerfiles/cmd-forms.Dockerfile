@@ -1,0 +1,3 @@
+FROM busybox
+CMD echo "a  b" $HOME
+CMD ["echo", "a  b", "$HOME"]

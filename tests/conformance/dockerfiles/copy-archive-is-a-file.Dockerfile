@@ -1,0 +1,2 @@
+FROM busybox
+COPY archive.tar.gz /x/

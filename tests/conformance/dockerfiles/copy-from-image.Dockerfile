@@ -1,0 +1,3 @@
+FROM scratch
+COPY --from=busybox /bin/busybox /bin/sh
+COPY --from=busybox:latest /etc /etc

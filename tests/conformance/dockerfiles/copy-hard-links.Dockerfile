@@ -1,0 +1,3 @@
+FROM busybox
+COPY hard /hard
+RUN ln /hard/one /hard/three

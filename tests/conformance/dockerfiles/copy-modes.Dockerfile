@@ -1,0 +1,3 @@
+FROM busybox
+COPY modes /modes
+COPY modes/setuid modes/secret /m/

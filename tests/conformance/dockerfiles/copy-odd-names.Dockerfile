@@ -1,0 +1,4 @@
+FROM busybox
+COPY odd /odd
+COPY ["odd/ünï", "odd/-dash", "/o/"]
+COPY odd/[[]x] /o/

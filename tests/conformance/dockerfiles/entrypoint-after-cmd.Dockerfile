@@ -1,0 +1,5 @@
+FROM busybox AS base
+CMD ["base"]
+FROM base
+CMD ["own"]
+ENTRYPOINT ["mine"]

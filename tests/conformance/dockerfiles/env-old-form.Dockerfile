@@ -1,0 +1,2 @@
+FROM busybox
+ENV old  form = with "quotes"  and $PATH

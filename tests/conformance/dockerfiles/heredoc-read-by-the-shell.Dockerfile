@@ -1,0 +1,6 @@
+FROM busybox
+RUN cat <<ONE > /one && cat <<"TWO" > /two
+home $HOME
+ONE
+raw $HOME
+TWO

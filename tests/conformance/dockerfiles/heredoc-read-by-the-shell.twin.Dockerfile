@@ -1,0 +1,2 @@
+FROM busybox
+RUN echo "home $HOME" > /one && echo 'raw $HOME' > /two

@@ -1,0 +1,2 @@
+FROM busybox
+RUN set -e; echo one > /one; echo "$HOME" > /two

@@ -1,0 +1,5 @@
+FROM busybox
+RUN <<EOF
+#!/bin/awk -f
+BEGIN { print "from awk" > "/awk" }
+EOF

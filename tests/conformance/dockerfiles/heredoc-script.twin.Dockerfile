@@ -1,0 +1,2 @@
+FROM busybox
+RUN awk 'BEGIN { print "from awk" > "/awk" }'

@@ -1,0 +1,4 @@
+FROM busybox
+ONBUILD COPY . /src
+ONBUILD RUN make
+ONBUILD ENV A="b  c"

@@ -1,0 +1,4 @@
+FROM busybox
+ENV grüße="schöne 世界" x=é
+LABEL ключ=значение
+RUN touch "/$x" && mkdir /日本
