@@ -18,7 +18,11 @@ from typing import Any
 
 import pytest
 
+from minidock.engine.networks import Networks
+from minidock.engine.paths import Paths
+from minidock.linux.kernel import LinuxKernel
 from minidock.linux.syscalls import LIBRARY_SIGNALS, default_action
+from minidock.network.nft import elements
 
 # Whoever started us may have two signals ignored that the C library keeps for itself and lets
 # nobody look at. minidock gives every container all its signals; runc and Docker pass these on.
@@ -136,6 +140,7 @@ def minidock_home(
     minidock.ok("import", "-", "busybox", stdin=root_tarball)
     yield minidock
     minidock.remove_all()
+    take_down_networks(home)
     shutil.rmtree(home, ignore_errors=True)
 
 
@@ -331,9 +336,44 @@ def traces_on_host(home: str) -> set[str]:
             for directory in parent.iterdir() if parent.is_dir() else ():
                 if directory.is_dir() and _is_ours(directory, home):
                     found.add(f"cgroup {directory}")
+    found |= traces_of_networks(home)
     for process in Path("/proc").glob("[0-9]*"):
         if b"minidock.engine.spawn" in _read(process / "cmdline") and _holds(process, home):
             found.add(f"process {process.name}")
+    return found
+
+
+def _paths(home: str | Path) -> Paths:
+    return Paths(f"{home}/root", f"{home}/run")
+
+
+def take_down_networks(home: str | Path) -> None:
+    """Remove what the kernel has of the networks of a state root: the bridges stay otherwise."""
+    from minidock.engine.network_ground import take_down
+
+    networks = Networks(_paths(home))
+    if (Path(home) / "root/networks/names/bridge").exists():
+        for network in networks.all():
+            if network.driver == "bridge":
+                take_down(_paths(home), networks, network)
+
+
+def traces_of_networks(home: str) -> set[str]:
+    """Cables, leases and published ports of the networks of a state root."""
+    found = {f"lease {path}" for path in Path(home).glob("run/networks/*/[0-9a-f]*")}
+    if not (Path(home) / "root/networks/names/bridge").exists():
+        return found
+    networks = [n for n in Networks(_paths(home)).all() if n.driver == "bridge"]
+    for network in networks:
+        for port in Path(f"/sys/class/net/{network.bridge}/brif").glob("*"):
+            found.add(f"link {port.name}")
+    subnets = [pool.subnet for network in networks for pool in network.pools]
+    for name in ("ports4", "ports6", "at4", "at6"):
+        for key, data in elements(LinuxKernel(), "minidock", name):
+            length, family = (4, 4) if name.endswith("4") else (16, 6)
+            address = int.from_bytes(data[:length], "big")
+            if any(subnet.family == family and address in subnet for subnet in subnets):
+                found.add(f"port {name} {key.hex()}")
     return found
 
 

@@ -88,7 +88,7 @@ def _working_dir(args: Parsed) -> str | None:
 def _networks(args: Parsed) -> tuple[str, dict[str, Any]]:
     """The network mode, and how the container is on each network. Usually nothing was said."""
     if not any(args.given(flag.long) for flag in NETWORK_FLAGS):
-        return "none", {}
+        return "bridge", {}
     from minidock.cli.network_values import endpoints, is_of_users
 
     network, found = endpoints(args)

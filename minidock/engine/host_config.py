@@ -38,7 +38,7 @@ LIMITS = (
 def defaults() -> Config:
     """What every container's HostConfig says, unless something else was asked for."""
     return {
-        "NetworkMode": "none",
+        "NetworkMode": "bridge",
         "AutoRemove": False,
         "ReadonlyRootfs": False,
         "Init": None,
@@ -56,6 +56,12 @@ def defaults() -> Config:
         "MaskedPaths": MASKED_PATHS,
         "ReadonlyPaths": READONLY_PATHS,
     }
+
+
+def has_own_networks(config: Config) -> bool:
+    """Whether the container is on networks, rather than on none, or on somebody else's."""
+    mode = str(config["NetworkMode"])
+    return mode not in ("none", "host") and not mode.startswith("container:")
 
 
 def checked(given: Config, find: Find, warn: Warn) -> Config:

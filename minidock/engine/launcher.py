@@ -22,6 +22,7 @@ from minidock.runtime.sync import (
     CGROUPS,
     FAILED,
     INIT_PID,
+    PORT,
     PROCEED,
     TERMINAL,
     Channel,
@@ -36,14 +37,22 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from minidock.runtime.launch import Observer
+    from minidock.runtime.manner import Manner
     from minidock.step import ContainerPlan
+
+
+_FOR = {
+    "run": ("minidock.runtime.plan", "minidock.engine.connection"),
+    "exec": ("minidock.runtime.exec",),
+}
 
 
 def serve(channel: Channel, errand: str) -> NoReturn:
     """Wait for the one order, carry it out, report, exit. `errand` ("run" or "exec") says what it
     will be about: the modules for it are imported while the command is still busy."""
     monitor = os.getppid()
-    __import__(f"minidock.runtime.{'exec' if errand == 'exec' else 'plan'}")
+    for name in _FOR[errand]:
+        __import__(name)
     fds: list[int] = []
     kind, text, _, fd = channel.receive()
     if kind != PROCEED:
@@ -98,6 +107,8 @@ class _Start:
 
             run_root = os.path.dirname(self._order.run_dir)
             document, manner = settle(document, self._directory, run_root)
+        if "n" in self._order:
+            manner = self._connect(manner)
         spec = parse_spec(document, self._directory)
         from minidock.runtime.plan import plan_container
 
@@ -113,6 +124,17 @@ class _Start:
         document = read_json(f"{self._directory}/container.json")
         if document:
             emit_of(os.path.dirname(self._order.run_dir), document, "start")
+
+    def _connect(self, manner: Manner) -> Manner:
+        """The Steps that connect the container to its networks."""
+        from minidock.engine.connection import connect
+
+        container = _read_json(f"{self._directory}/container.json")
+        found = connect(self._directory, self._order.run_dir, container, self._keep_port)
+        return manner.but(prepare=found.prepare, attach=found.attach, inside=found.inside)
+
+    def _keep_port(self, about: str, fd: int) -> None:
+        self._channel.send(PORT, about, fd=fd)
 
     def execute(self) -> None:
         """Start one more process in a running container; `run_dir` is the request's file."""

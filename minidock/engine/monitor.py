@@ -39,6 +39,7 @@ from minidock.runtime.sync import (
     FAILED,
     INIT_PID,
     NAMES,
+    PORT,
     PROCEED,
     TERMINAL,
     Channel,
@@ -49,6 +50,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.engine.name_service import NameService
     from minidock.engine.probe import Probes
+    from minidock.engine.relay import HostPorts
     from minidock.engine.restart import Restarts
 
 _SIGKILL = 9
@@ -78,6 +80,7 @@ class Monitor:
         self._started = 0.0
         self._probes: Probes | None = None
         self._names: NameService | None = None
+        self._ports: HostPorts | None = None
         self._restarts: Restarts | None = None
         self._last_end: dict[str, object] = {}  # while it waits to be restarted
         self._timer = 0
@@ -222,6 +225,8 @@ class Monitor:
         kind, text, number, fd = self._launcher.receive()
         if kind == TERMINAL:
             self._pending = (fd, {fd: "stdout"})
+        elif kind == PORT:
+            self._host_ports().take(text, fd)
         elif kind == NAMES:
             self._serve_names().take(fd)
         elif kind == CGROUPS:
@@ -256,6 +261,12 @@ class Monitor:
         assert self._order
         self._names = self._names or NameService(self._loop, self._order)
         return self._names
+
+    def _host_ports(self) -> HostPorts:
+        from minidock.engine.relay import HostPorts
+
+        self._ports = self._ports or HostPorts(self._loop)
+        return self._ports
 
     def _retire_launcher(self) -> None:
         self._loop.forget(self._launcher.fileno())
@@ -320,6 +331,7 @@ class Monitor:
             self._end()
         else:
             self._remove_cgroups()
+            self._disconnect()
             self._tell_end(code)
             self._let_go(pause)
 
@@ -418,10 +430,26 @@ class Monitor:
         self._cgroups = []
         return all(removed)
 
+    def _disconnect(self) -> bool:
+        """False where something cannot be taken back."""
+        assert self._order
+        if "n" not in self._order:
+            return True
+        from minidock.engine.disconnect import disconnect
+
+        try:
+            disconnect(self._order.run_dir)
+        except OSError:
+            return False
+        if self._ports:  # not before: who takes one must find it closed
+            self._ports.close()
+            self._ports = None
+        return True
+
     def _clean_up(self) -> None:
         """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
         assert self._order
-        clean = self._remove_cgroups()
+        clean = self._remove_cgroups() and self._disconnect()
         if "x" in self._order:
             try:
                 os.unlink(self._order.run_dir)

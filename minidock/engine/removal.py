@@ -61,9 +61,16 @@ def release_names(names: str, container_id: str) -> None:
 
 
 def remove_run_dir(path: str) -> None:
-    """Remove a flat directory such as /run/minidock/<id>."""
+    """Remove a flat directory such as /run/minidock/<id>, of which nobody looks after any more; and
+    what its container has on networks still."""
     try:
-        for entry in os.listdir(path):
+        entries = os.listdir(path)
+        if any(entry == "network.json" or entry.startswith("lease-") for entry in entries):
+            from minidock.engine.disconnect import disconnect
+
+            disconnect(path, dead=True)
+            entries = os.listdir(path)
+        for entry in entries:
             os.unlink(f"{path}/{entry}")
         os.rmdir(path)
     except FileNotFoundError:

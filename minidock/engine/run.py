@@ -11,10 +11,12 @@ import os
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
 from minidock.engine.events import tell
+from minidock.engine.host_config import has_own_networks
 from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.statefile import sync_directory, write_file, write_json
 from minidock.engine.sweep import MARKER, creating, sweep
 from minidock.errors import InvalidInput, NotFound
+from minidock.network.names import host_file, hosts_file
 from minidock.record import Record
 from minidock.spec.timestamp import now
 
@@ -50,7 +52,7 @@ class RunOptions(Record):
     hostname: str | None = None
     entrypoint: str | None = None
     read_only: bool = False
-    network: str = "none"
+    network: str = "bridge"
     endpoints: Mapping[str, Any] = {}  # how it is on its networks: Docker's EndpointSettings
     init: bool | None = None
     stop_signal: str | None = None
@@ -141,7 +143,7 @@ def describe(
     Raises `InvalidInput` where there is no program or a wish that cannot be meant, `NotFound`.
     """
     networks: dict[str, Any] = {}
-    if options.network not in ("none", "host") or options.endpoints:
+    if options.network not in ("none", "host", "bridge") or options.endpoints:
         from minidock.engine.network_wishes import check_networks
 
         options, networks = check_networks(options, root, find)
@@ -202,6 +204,7 @@ def start(
     letters += "e" if narrate else ""
     letters += "h" if _has_check(config) else ""
     letters += "k" if host_config["PidMode"] else ""
+    letters += "n" if has_own_networks(host_config) else ""
     points = container.document.get("MountPoints", ())
     letters += "s" if bundle.known_late(host_config, points) else ""
     if attach:
@@ -380,26 +383,13 @@ def _make_directory(
 
 def _write_network_files(directory: str, hostname: str, network: str) -> None:
     """The three files that are mounted over the image's, so that they can differ per container."""
-    local = (
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
-        "ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
-    )
-    hosts = _host_file("/etc/hosts") if network == "host" else local.encode()
+    hosts = host_file("/etc/hosts") if network == "host" else hosts_file()
     files = {
         "hosts": hosts,
         "hostname": f"{hostname}\n".encode(),
-        "resolv.conf": _host_file("/etc/resolv.conf"),
+        "resolv.conf": host_file("/etc/resolv.conf"),
     }
     for name, content in files.items():
         path = f"{directory}/{name}"
         write_file(path, content, durable=False)
         os.chmod(path, 0o644)  # everybody in the container may read it
-
-
-def _host_file(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return b""

@@ -112,11 +112,13 @@ def fork_sealed(module: str, channel: int, channel_fd: int) -> int:
 
 
 def _argv(module: str) -> list[str]:
-    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r})\n"
+    # Other people's packages beside a checkout; an installation has them where ours is.
+    others = [path for path in sys.path if path.endswith("-packages")]
+    code = f"import sys; sys.path.insert(0, {PACKAGE_ROOT!r}); sys.path += {others!r}\n"
     if os.path.exists(_MODULES):
         code += f"from minidock import preloaded; preloaded.use({_MODULES!r})\n"
     code += f"import {module} as m; m.main()"
-    # -I: no environment, no user site; -S: no site-packages, which it has no use for
+    # -I: no environment, no user site; -S: no search for site-packages
     return [sys.executable, "-I", "-S", "-c", code]
 
 

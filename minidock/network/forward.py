@@ -19,10 +19,8 @@ See: iptables(8), xtables-nft(8)
 
 from __future__ import annotations
 
-from struct import unpack
-
 from minidock.network import nft
-from minidock.network.message import attributes
+from minidock.network.message import attributes, each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def _shape(expressions: bytes) -> bytes:
     """Expressions without what differs from one moment to the next: the numbers of a counter, and
     zeros that the kernel writes for what was not said."""
     found = []
-    for expression in _each(expressions):
+    for expression in each(expressions):
         parts = attributes(expression)
         name = parts[1].rstrip(b"\0")
         if name == b"meta":
@@ -87,11 +85,3 @@ def _shape(expressions: bytes) -> bytes:
         elif name != b"counter":
             found.append(b"?")
     return b" ".join(found)
-
-
-def _each(row: bytes) -> Iterator[bytes]:
-    """The values of a row of attributes that are all of one kind."""
-    while len(row) >= 4:
-        (size,) = unpack("=H", row[:2])
-        yield row[4:size]
-        row = row[max(size + -size % 4, 4) :]

@@ -142,11 +142,18 @@ def local_prefix() -> Subnet:
 
 class Leases:
     """The addresses of one network that are taken. `alive` says of a holder's id whether it still
-    lives."""
+    lives; `announce` is told which one is about to be leased, so that whoever is killed then has
+    said what he might have left behind."""
 
-    def __init__(self, directory: str, alive: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        alive: Callable[[str], bool],
+        announce: Callable[[str], object] = lambda address: None,
+    ) -> None:
         self._directory = directory
         self._alive = alive
+        self._announce = announce
 
     def path(self, address: str) -> str:
         """Where the lease of an address lies: whoever unlinks that gives it back."""
@@ -211,6 +218,27 @@ class Leases:
         finally:
             os.close(lock)
 
+    def remove(self) -> None:
+        """Forget all of them: the network goes."""
+        try:
+            for name in os.listdir(self._directory):
+                os.unlink(self.path(name))
+            os.rmdir(self._directory)
+        except FileNotFoundError:
+            pass
+
+    def peek(
+        self, subnet: Subnet, *, within: Subnet | None = None, not_: Sequence[str] = ()
+    ) -> str:
+        """The address that `take` would give now."""
+        reserved = {number_of(address) for address in not_}
+        for number in self._in_turn(subnet, within or subnet):
+            address = text_of(number, subnet.family)
+            holder = self._holder(address)
+            if number not in reserved and not (holder and self._alive(holder)):
+                return address
+        return subnet.address(2)
+
     def _lock(self) -> int:
         fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -219,13 +247,16 @@ class Leases:
     def _try(self, address: str, holder: str) -> bool:
         path = self.path(address)
         for _ in range(3):
-            try:
-                os.symlink(holder, path)
-                return True
-            except FileExistsError:
-                other = self._holder(address)
+            other = self._holder(address)
             if other and self._alive(other):
                 return False
+            try:
+                if not other:
+                    self._announce(address)
+                    os.symlink(holder, path)
+                    return True
+            except FileExistsError:
+                continue
             try:
                 os.unlink(path)
             except FileNotFoundError:

@@ -90,35 +90,57 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def exchange(
-    kernel: Kernel, protocol: int, messages: Sequence[Message], *, begin: int = 1
-) -> list[tuple[int, bytes]]:
+def each(row: bytes) -> Iterator[bytes]:
+    """The values of attributes that are all of one kind."""
+    while len(row) >= 4:
+        (size,) = unpack_from("=H", row)
+        yield row[4:size]
+        row = row[max(size + -size % 4, 4) :]
+
+
+def connect(kernel: Kernel, protocol: int) -> int:
+    """A socket to the kernel."""
+    return kernel.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
+
+
+def exchange(kernel: Kernel, protocol: int, messages: Sequence[Message]) -> list[tuple[int, bytes]]:
     """Send messages in one go and return what the kernel has to say: (kind, body) of each answer.
 
     Raises the `OSError` of the first message that failed. (Where a kernel is only imagined it says
     nothing, which is taken for success.)
     """
-    fd = kernel.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
+    fd = connect(kernel, protocol)
     try:
-        return converse(kernel, fd, messages, begin=begin)
+        return converse(kernel, fd, messages)
     finally:
         kernel.close(fd)
 
 
-def converse(
-    kernel: Kernel, fd: int, messages: Sequence[Message], *, begin: int = 1
-) -> list[tuple[int, bytes]]:
+def converse(kernel: Kernel, fd: int, messages: Sequence[Message]) -> list[tuple[int, bytes]]:
     """The same, on a socket that is there already."""
-    kernel.send(fd, encode(messages, begin=begin))
+    kernel.send(fd, encode(messages))
     return _answers(kernel, fd, dump=bool(messages[-1].flags & DUMP == DUMP))
 
 
-def encode(messages: Sequence[Message], *, begin: int = 1) -> bytes:
-    """Messages as they are sent, numbered from `begin`; the last asks for an answer, unless another
+def ask(kernel: Kernel, fd: int, question: Message) -> bytes:
+    """What the kernel answers a question that has one answer; b"" where it is only imagined.
+    Raises `OSError`."""
+    kernel.send(fd, question.encode(1))
+    data = kernel.read(fd, _ROOM)
+    for kind, body in parse(data):
+        if kind == ERROR:
+            number = -unpack_from("=i", body)[0]
+            raise OSError(number, os.strerror(number))
+        return body
+    return b""
+
+
+def encode(messages: Sequence[Message]) -> bytes:
+    """Messages as they are sent, numbered from 1; the last asks for an answer, unless another
     does."""
     last = -1 if any(message.flags & ACK for message in messages) else len(messages) - 1
     return b"".join(
-        message.encode(begin + number, ACK if number == last else 0)
+        message.encode(1 + number, ACK if number == last else 0)
         for number, message in enumerate(messages)
     )
 

@@ -69,8 +69,10 @@ def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]]) -> No
             # With an address of its own: otherwise it takes that of the port with the lowest, and
             # changes it when that goes, and who talks to it has to find it again.
             mac = ":".join(f"{byte:02x}" for byte in b"\x02\x42" + os.urandom(4))
-            ipr.link("add", ifname=name, kind="bridge", address=mac, mtu=mtu)
+            ipr.link("add", ifname=name, kind="bridge", address=mac)
             found = ipr.link_lookup(ifname=name)
+        # Not while it is made: only one that was set later outlasts the coming and going of ports.
+        ipr.link("set", index=found[0], mtu=mtu)
         for address, prefix in addresses:
             _add_address(ipr, found[0], address, prefix)
 

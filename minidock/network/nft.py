@@ -34,6 +34,7 @@ from minidock.network.message import (
     attribute,
     attributes,
     be32,
+    each,
     exchange,
     nested,
     text,
@@ -49,7 +50,8 @@ INET, IPV4, IPV6 = 1, 2, 10  # families; a table of the first sees the packets o
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 1, 2, 3, 4
-_NEWRULE, _GETRULE, _DELRULE, _NEWSET, _NEWSETELEM, _DELSETELEM = 6, 7, 8, 9, 12, 14
+_NEWRULE, _GETRULE, _DELRULE, _NEWSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM = (
+    6, 7, 8, 9, 12, 13, 14)  # fmt: skip
 
 # Where chains can hang, and in which order those on one hook are asked.
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
@@ -276,3 +278,19 @@ def rules(kernel: Kernel, table: str, chain: str, family: int) -> Iterator[tuple
         found = attributes(body[4:])
         if found.get(1) == table.encode() + b"\0" and found.get(2) == chain.encode() + b"\0":
             yield int.from_bytes(found[3], "big"), found.get(4, b"")
+
+
+def elements(kernel: Kernel, table: str, name: str) -> list[tuple[bytes, bytes]]:
+    """(key, value) of each element of a set or map; none where it is not there."""
+    asked = _message(_GETSETELEM, text(1, table), text(2, name), flags=DUMP)
+    try:
+        answers = exchange(kernel, NETFILTER, [asked])
+    except FileNotFoundError:
+        return []
+    found = []
+    for _, body in answers:
+        for element_ in each(attributes(body[4:]).get(3, b"")):
+            parts = attributes(element_)
+            key = attributes(parts[1])[1]
+            found.append((key, attributes(parts[2])[1] if 2 in parts else b""))
+    return found

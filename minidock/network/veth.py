@@ -22,14 +22,16 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from minidock.errors import StartFailed
 from minidock.network.ipam import IPV4, IPV6, family_of, packed
 from minidock.network.message import (
     CREATE,
     EXCLUSIVE,
     ROUTE,
     Message,
+    ask,
     attribute,
+    connect,
+    converse,
     exchange,
     nested,
     text,
@@ -170,25 +172,20 @@ class ConfigureEnd(Step):
 
 
 def configure(kernel: Kernel, end: End) -> None:
-    """Bring up a device of the caller's namespace. Raises `OSError`, `StartFailed`."""
-    index = index_of(exchange(kernel, ROUTE, [get_link(end.name)]))
-    messages = [
-        bring_up(index),
-        *(new_address(index, address, prefix) for address, prefix in end.addresses),
-        *(new_default_route(index, gateway) for gateway in end.gateways),
-    ]
-    exchange(kernel, ROUTE, messages)
-
-
-def index_of(answers: list[tuple[int, bytes]]) -> int:
-    """The number of the link that `get_link` was answered with. 2, which is the usual one beside
-    `lo`, where the kernel is only imagined."""
-    for kind, body in answers:
-        if kind == _NEWLINK:
-            return int(unpack_from("=i", body, 4)[0])
-    if answers:
-        raise StartFailed("the kernel does not tell which link it made")
-    return 2
+    """Bring up a device of the caller's namespace. Raises `OSError`."""
+    fd = connect(kernel, ROUTE)
+    try:
+        answer = ask(kernel, fd, get_link(end.name))
+        # The number of the link; the one that is usual beside `lo` where nobody answers.
+        index = unpack_from("=i", answer, 4)[0] if answer else 2
+        messages = [
+            bring_up(index),
+            *(new_address(index, address, prefix) for address, prefix in end.addresses),
+            *(new_default_route(index, gateway) for gateway in end.gateways),
+        ]
+        converse(kernel, fd, messages)
+    finally:
+        kernel.close(fd)
 
 
 def mac_for(address: str) -> str:

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from minidock.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minidock.step import Step
+
 
 class Manner(Record):
     """How a container, or one more process in it, is started.
@@ -21,6 +25,9 @@ class Manner(Record):
         pivot: leave the old root with pivot_root(2) (not `--no-pivot`).
         hook_state: JSON for hooks and agents, an object without its "pid" and "status"; "" for no
             hooks.
+        prepare, attach, inside: Steps that whoever starts it adds, for the networks that the
+            container is on: on the host before all others, on the host when init waits, and by init
+            in its own network namespace.
         shared_memory: path of the mount namespace whose /dev/shm the container shares; "" for one
             as the bundle says. (A bundle must not be able to name it: it may be a stranger's.)
     """
@@ -32,6 +39,9 @@ class Manner(Record):
     pivot: bool = True
     hook_state: str = ""
     shared_memory: str = ""
+    prepare: tuple[Step, ...] = ()
+    attach: tuple[Step, ...] = ()
+    inside: tuple[Step, ...] = ()
 
 
 MONITORED = Manner()

@@ -95,7 +95,7 @@ def plan_container(
     process = spec.process
     seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "creating")
     return ContainerPlan(
-        prepare=(*cgroup.prepare,),
+        prepare=(*manner.prepare, *cgroup.prepare),
         enter=(
             *plan_hold(manner),
             *seccomp.enter,
@@ -108,7 +108,10 @@ def plan_container(
             *plan_enter(spec, later=cgroup.namespace_later),
         ),
         grant=plan_grant(spec),
-        attach=plan_limits(process, from_outside=True) if spec.has_namespace("user") else (),
+        attach=(
+            *(plan_limits(process, from_outside=True) if spec.has_namespace("user") else ()),
+            *manner.attach,
+        ),
         isolate=(
             *((Unshare(CloneFlag.CLONE_NEWCGROUP),) if cgroup.namespace_later else ()),
             SetUmask(0),
@@ -117,6 +120,7 @@ def plan_container(
             *plan_devices(spec),
             *plan_sysctl(spec),
             *plan_identity(spec),
+            *manner.inside,
             *plan_before_pivot(spec, manner),
             *plan_become_root(spec, pivot=manner.pivot),
         ),

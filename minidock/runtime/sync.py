@@ -54,6 +54,7 @@ MOUNTED = 6
 READY = 7
 GRANT = 8
 CGROUPS = 9  # from the launcher to the monitor only: what it is about to make
+PORT = 11  # from the launcher to the monitor: a socket that holds a port of the host
 NAMES = 10  # from init to the monitor: a socket, twice; see network/redirect.py
 
 _MAX_MESSAGE = 1 << 16

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 
 from minidock.engine import bundle
+from minidock.engine.connection import imagine as imagine_connection
 from minidock.engine.containers import Containers, new_id
+from minidock.engine.host_config import has_own_networks
 from minidock.engine.id_ranges import free_range, mappings
 from minidock.engine.mount_point import mount_points
 from minidock.engine.mountpoints import DIRECTORIES, FILES
@@ -66,6 +68,9 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     manner = MONITORED
     if bundle.known_late(host_config, document.get("MountPoints", ())):
         made, manner = settle_for(made, host_config, containers.load)
+    if has_own_networks(host_config):
+        found = imagine_connection(paths, document)
+        manner = manner.but(prepare=found.prepare, attach=found.attach, inside=found.inside)
     spec = parse_spec(made, directory)
     facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
     plan = plan_container(container_id, spec, facts, STDIO, manner)

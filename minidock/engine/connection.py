@@ -1,0 +1,237 @@
+"""Connecting a container to its networks, at each of its starts.
+
+The launcher does this, before it plans. What is only kept in files is done at once: addresses are
+leased, /etc/hosts and /etc/resolv.conf are written. What the kernel is to do becomes Steps, which
+the plan gets through its `Manner`; the runtime knows no networks.
+
+    take ports on the host                 prepare   main; the sockets go to the monitor
+    open them                              prepare   main
+    lay a cable into the namespace         attach    main, when init exists and waits
+    give its end addresses and routes      isolate   init
+
+What came of it stands in the run directory: `network.json`, and links to the leases. The monitor
+takes it back when the container ends (disconnect.py), and whoever finds it dead, if it was killed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minidock.engine.disconnect import RECORD, tell_of
+from minidock.engine.endpoint import describe, take_endpoint
+from minidock.engine.network_ground import published
+from minidock.engine.networks import DEFAULT, Networks, has_ipv6
+from minidock.engine.paths import Paths
+from minidock.engine.statefile import write_file, write_json
+from minidock.network.bridge import Bridge
+from minidock.network.bridge import look as look_at_bridge
+from minidock.network.ipam import IPV6, Leases
+from minidock.network.names import host_file, hosts_file, resolv_conf
+from minidock.network.nat import Port
+from minidock.network.ports import Bound, PublishPorts, ReservePorts, Wish
+from minidock.network.veth import mac_for
+from minidock.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from minidock.engine.endpoint import Endpoint
+    from minidock.step import Step
+
+    Document = dict[str, Any]
+    Keep = Callable[[str, int], object]
+
+
+class Connection(Record):
+    """The Steps of a start that are about networks; where they stand is said above."""
+
+    prepare: tuple[Step, ...]
+    attach: tuple[Step, ...]
+    inside: tuple[Step, ...]
+
+
+def wanted(document: Document) -> dict[str, Document]:
+    """The networks that a container is to be on, by name, with what was asked for on each."""
+    return document.get("Networks") or {document["HostConfig"]["NetworkMode"]: {}}
+
+
+def connect(directory: str, run_dir: str, document: Document, keep: Keep) -> Connection:
+    """Connect the container in `directory`, whose lock is held. `keep` gets, for each port that is
+    taken on the host, a line about it and the socket.
+
+    Raises `MinidockError` in Docker's words, `OSError`.
+    """
+    paths = Paths(os.path.dirname(os.path.dirname(directory)), os.path.dirname(run_dir))
+    networks = Networks(paths)
+    container_id = os.path.basename(directory)
+    endpoints = [
+        take_endpoint(
+            paths,
+            networks,
+            networks.find(name),
+            container_id,
+            asked,
+            f"eth{number}",
+            default_route=number == 0,
+        )
+        for number, (name, asked) in enumerate(wanted(document).items())
+    ]
+    write_names(directory, document, [endpoint.settings for endpoint in endpoints])
+    publication = Publication(paths, run_dir, document, endpoints, keep)
+    record = publication.write_record()
+    for endpoint in endpoints:
+        tell_of(run_dir, record, endpoint.network.name, "connect")
+    return _steps(endpoints, publication)
+
+
+def _steps(endpoints: list[Endpoint], publication: Publication) -> Connection:
+    wishes = publication.wishes()
+    return Connection(
+        publication.steps(wishes) if wishes else (),
+        tuple(endpoint.lay(hairpin=bool(wishes)) for endpoint in endpoints),
+        tuple(endpoint.configure() for endpoint in endpoints),
+    )
+
+
+def write_names(directory: str, document: Document, endpoints: list[Document]) -> None:
+    """The container's hosts and resolv.conf, for the addresses it has this time."""
+    config = document["Config"]
+    own = [e[key] for e in endpoints for key in ("IPAddress", "GlobalIPv6Address") if e[key]]
+    hosts = hosts_file(own, config["Hostname"], config.get("Domainname", ""))
+    for name, content in (("hosts", hosts), ("resolv.conf", resolv_conf(host_file(_RESOLV_CONF)))):
+        path = f"{directory}/{name}"
+        write_file(path, content, durable=False)
+        os.chmod(path, 0o644)  # everybody in the container may read it
+
+
+_RESOLV_CONF = "/etc/resolv.conf"
+
+
+class Publication:
+    """The ports of one start: what is wished for, what was taken, and the record of it."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        run_dir: str,
+        document: Document,
+        endpoints: list[Endpoint],
+        keep: Keep,
+    ) -> None:
+        self._paths = paths
+        self._run_dir = run_dir
+        self._document = document
+        self._endpoints = endpoints
+        self._keep = keep
+        self._bound: list[Bound] = []
+
+    def steps(self, wishes: tuple[Wish, ...]) -> tuple[Step, ...]:
+        what = f"{self._document['Name']} ({self._endpoints[0].settings['EndpointID']})"
+        taken = ReservePorts(wishes, self._take, self.write_record, what, self._is_ours)
+        return taken, PublishPorts(self._translated)
+
+    def wishes(self) -> tuple[Wish, ...]:
+        """What of the host is asked for. Nothing where no network leads out."""
+        if not self._endpoints or self._endpoints[0].network.internal:
+            return ()
+        every = ("0.0.0.0", "::") if has_ipv6() else ("0.0.0.0",)
+        found = []
+        for port, bindings in bindings_of(self._document).items():
+            number, _, protocol = port.partition("/")
+            for binding in bindings:
+                first, _, last = str(binding.get("HostPort") or "0").partition("-")
+                host_ip = str(binding.get("HostIp") or "")
+                addresses = every if host_ip == "" else (host_ip,)
+                found.append(Wish(protocol, int(number), addresses, int(first), int(last or first)))
+        return tuple(found)
+
+    def _take(self, bound: Bound) -> None:
+        self._bound.append(bound)
+        if bound.fd >= 0:
+            settings = self._endpoints[0].settings
+            addresses = [settings[key] for key in ("IPAddress", "GlobalIPv6Address")]
+            words = (bound.protocol, str(bound.port), *(a for a in addresses if a))
+            self._keep(" ".join(words), bound.fd)
+
+    def _translated(self) -> list[Port]:
+        """What the rules are to do: for IPv6 nothing if the container has only IPv4; then, as from
+        the host's [::1], the monitor passes on what arrives."""
+        settings = self._endpoints[0].settings
+        found = []
+        for b in self._bound:
+            inside = settings["GlobalIPv6Address" if ":" in b.host_ip else "IPAddress"]
+            if inside and b.host_ip != "::1":
+                found.append(Port(b.protocol, b.host_ip, b.host_port, inside, b.port))
+        return found
+
+    def _is_ours(self, protocol: str, number: int) -> bool:
+        return any(
+            (port.protocol, port.host_port) == (protocol, number)
+            for _, ports in published(self._paths)
+            for port in ports
+        )
+
+    def write_record(self) -> Document:
+        """Before anything is opened: should we be killed then, somebody knows what to close."""
+        ports: dict[str, list[Document] | None] = dict.fromkeys(exposed(self._document))
+        for bound in self._bound:
+            entry = {"HostIp": bound.host_ip, "HostPort": str(bound.host_port)}
+            key = f"{bound.port}/{bound.protocol}"
+            ports[key] = [*(ports.get(key) or []), entry]
+        record = {
+            "Networks": {e.network.name: e.settings for e in self._endpoints},
+            "Devices": {e.network.name: [e.host_end, e.end.name] for e in self._endpoints},
+            "Ports": ports,
+            "Translated": [
+                [p.protocol, p.host_ip, p.host_port, p.address, p.port] for p in self._translated()
+            ],
+        }
+        write_json(f"{self._run_dir}/{RECORD}", record, durable=False)
+        return record
+
+
+def exposed(document: Document) -> list[str]:
+    """The ports that a container says it has, `80/tcp`, published or not."""
+    found = dict.fromkeys(document["Config"].get("ExposedPorts") or ())
+    return list(found | dict.fromkeys(document["HostConfig"].get("PortBindings") or ()))
+
+
+def bindings_of(document: Document) -> dict[str, list[Document]]:
+    """The bindings of each port that is published; with `-P` any port of the host for the rest."""
+    host_config = document["HostConfig"]
+    found = {
+        port: bindings or [{}] for port, bindings in (host_config.get("PortBindings") or {}).items()
+    }
+    if host_config.get("PublishAllPorts"):
+        for port in exposed(document):
+            found.setdefault(port, [{}])
+    return found
+
+
+# ── what would be ──
+
+
+def imagine(paths: Paths, document: Document) -> Connection:
+    """The Steps for a container that is not there; does nothing. What cannot be known, because it
+    is not there or this user may not look, is as it usually is."""
+    networks = Networks(paths)
+    endpoints = []
+    for number, (name, asked) in enumerate(wanted(document).items()):
+        network = networks.known_default() if name == DEFAULT else networks.find(name)
+        found = {}
+        for pool in network.pools:
+            if pool.subnet.family == IPV6 and not has_ipv6():
+                continue
+            leases = Leases(networks.leases(network), lambda holder: True)
+            address = leases.peek(pool.subnet, within=pool.within, not_=pool.reserved)
+            found[pool.subnet.family] = address, pool
+        bridge = look_at_bridge(network.bridge) or Bridge(network.bridge, 0, 1500, has_ipv6())
+        mac = mac_for(found[min(found)][0])
+        first = number == 0
+        endpoints.append(
+            describe(network, bridge, found, mac, asked, f"eth{number}", default_route=first)
+        )
+    document = {**document, "Name": document["Name"] or "?"}
+    return _steps(endpoints, Publication(paths, "", document, endpoints, lambda text, fd: None))

@@ -1,0 +1,121 @@
+"""What the kernel has of a network, made where it is missing: the ground that a start stands on.
+
+Usually all is there, and it takes four small files and three questions to the kernel to see that.
+After a boot nothing is; after `nft flush ruleset`, which many a firewall's start-up script begins
+with, the bridges are there and the rules are not. Then the rules come back with the next container:
+those of all networks, and the published ports of all containers that run.
+
+See: network/bridge.py, network/nat.py, network/forward.py
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from minidock.engine.disconnect import RECORD, ports_of
+from minidock.engine.holding import is_held, lock_of
+from minidock.engine.statefile import read_json
+from minidock.errors import StartFailed
+from minidock.linux.kernel import LinuxKernel
+from minidock.network import bridge as bridges
+from minidock.network.forward import admit, expel
+from minidock.network.ipam import Leases
+from minidock.network.nat import Gate, close_gate, ensure_table, open_gate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from minidock.engine.networks import Network, Networks
+    from minidock.engine.paths import Paths
+    from minidock.network.bridge import Bridge
+    from minidock.network.nat import Port
+
+
+def stand_on(paths: Paths, networks: Networks, network: Network) -> Bridge:
+    """The network's bridge, with all that belongs to it there. Raises `OSError`, `StartFailed`."""
+    kernel = LinuxKernel()
+    bridge = bridges.look(network.bridge)
+    if bridge is None:
+        with _Alone(paths):
+            bridge = bridges.look(network.bridge) or _make(networks, network)
+    if ensure_table(kernel):
+        with _Alone(paths):
+            restore(paths, networks)
+    admit(kernel, network.bridge)
+    return bridge
+
+
+def _make(networks: Networks, network: Network) -> Bridge:
+    ensure_table(LinuxKernel())
+    open_gate(LinuxKernel(), gate_of(network))
+    gateways = [(pool.gateway, pool.subnet) for pool in network.pools]
+    bridges.make(network.bridge, network.mtu, gateways)
+    bridge = bridges.look(network.bridge)
+    if bridge is None:
+        raise StartFailed(f"network {network.name}: {network.bridge} does not come up")
+    return bridge
+
+
+def gate_of(network: Network) -> Gate:
+    """What the rules must know of a network."""
+    subnets = tuple(pool.subnet for pool in network.pools) if network.masquerades else ()
+    return Gate(network.bridge, subnets, network.connects, network.internal)
+
+
+def restore(paths: Paths, networks: Networks) -> None:
+    """Put into a table that is new what was in the old one."""
+    from minidock.network.ports import publish
+
+    kernel = LinuxKernel()
+    for network in networks.all():
+        if network.driver == "bridge" and bridges.look(network.bridge):
+            open_gate(kernel, gate_of(network))
+    for _, ports in published(paths):
+        publish(kernel, ports)
+
+
+def published(paths: Paths) -> Iterator[tuple[str, list[Port]]]:
+    """(container's id, its ports) of all that run and have any."""
+    try:
+        names = os.listdir(paths.run_root)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if len(name) == 64 and is_held(lock_of(paths.container(name))):
+            ports = ports_of(read_json(f"{paths.run_dir(name)}/{RECORD}") or {})
+            if ports:
+                yield name, ports
+
+
+def take_down(paths: Paths, networks: Networks, network: Network) -> None:
+    """The reverse of `stand_on`, for a network that nobody is on. Raises `OSError`."""
+    from minidock.network.netlink import remove_link
+
+    kernel = LinuxKernel()
+    with _Alone(paths):
+        try:
+            close_gate(kernel, gate_of(network))
+        except FileNotFoundError:
+            pass  # no container was ever on it, since the boot or since the rules were flushed
+        expel(kernel, network.bridge)
+        remove_link(network.bridge)
+        directory = networks.leases(network)
+        Leases(directory, lambda holder: is_held(lock_of(paths.container(holder)))).remove()
+
+
+class _Alone:
+    """One at a time changes what the kernel has of the networks below one root."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._path = f"{paths.run_root}/networks"
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        os.makedirs(self._path, mode=0o700, exist_ok=True)
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
