@@ -56,13 +56,13 @@ SYSTEM = Command(
     ),
     examples=("minidock system prune", "minidock system prune -a -f --volumes"),
 )
-_SURE = "Are you sure you want to continue? [y/N] "
+SURE = "Are you sure you want to continue? [y/N] "
 
 
 def containers(args: Parsed, app: App) -> int:
     """`minidock container prune`"""
     wanted = wanted_of(args, "container")
-    ask(args, app, "WARNING! This will remove all stopped containers.\n" + _SURE)
+    ask(args, app, "WARNING! This will remove all stopped containers.\n" + SURE)
     pruned = _prune_containers(app, wanted)
     _tell(app, "Deleted Containers:", pruned)
     app.out(f"Total reclaimed space: {human_size(pruned.reclaimed, 4)}\n")
@@ -80,7 +80,7 @@ def images(args: Parsed, app: App) -> int:
         if everything
         else "all dangling images."
     )
-    ask(args, app, f"WARNING! This will remove {which}\n" + _SURE)
+    ask(args, app, f"WARNING! This will remove {which}\n" + SURE)
     pruned = _prune_images(app, wanted, everything=everything)
     _tell(app, "Deleted Images:", pruned)
     app.out(f"Total reclaimed space: {human_size(pruned.reclaimed, 4)}\n")
@@ -102,9 +102,10 @@ def system(args: Parsed, app: App) -> int:
         "all networks not used by at least one container",
         *(("all anonymous volumes not used by at least one container",) if volumes else ()),
         which,
+        "all build cache" if everything else "unused build cache",
     )
     warning = "".join(f"  - {words}\n" for words in going)
-    ask(args, app, f"WARNING! This will remove:\n{warning}\n{_SURE}")
+    ask(args, app, f"WARNING! This will remove:\n{warning}\n{SURE}")
     from minidock.cli.networks import tell_pruned
 
     first = _prune_containers(app, wanted)
@@ -117,6 +118,9 @@ def system(args: Parsed, app: App) -> int:
         room += prune_all(app, wanted, everything=False).reclaimed
     second = _prune_images(app, wanted, everything=everything)
     _tell(app, "Deleted Images:", second)
+    from minidock.cli.builder import prune_all as prune_builds
+
+    room += prune_builds(app, everything=everything, until=wanted.until)
     app.out(f"Total reclaimed space: {human_size(room + second.reclaimed, 4)}\n")
     return 0
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TREE: tuple[tuple[str, str], ...] = (
+    ("builder prune", "minidock.cli.builder:PRUNE"),
     ("image build, build, builder build", "minidock.cli.build:BUILD"),
     ("container run, run", "minidock.cli.container_run:RUN"),
     ("container create, create", "minidock.cli.container_run:CREATE"),
@@ -32,6 +33,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("container logs, logs", "minidock.cli.container_lists:LOGS"),
     ("container diff, diff", "minidock.cli.container_lists:DIFF"),
     ("container commit, commit", "minidock.cli.images:COMMIT"),
+    ("container cp, cp", "minidock.cli.container_copy:CP"),
     ("container inspect", "minidock.cli.inspect:CONTAINER"),
     ("image inspect", "minidock.cli.inspect:IMAGE"),
     ("inspect", "minidock.cli.inspect:ANY"),

@@ -11,6 +11,7 @@ from minidock.spec.quoting import visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minidock.build.prune import CacheUsage
     from minidock.cli.app import App
     from minidock.cli.parse import Parsed
     from minidock.engine.disk_usage import DiskUsage
@@ -50,27 +51,29 @@ _HEADERS = {
 
 def df(args: Parsed, app: App) -> int:
     """`minidock system df`"""
+    from minidock.build.prune import cache_usage
     from minidock.engine.disk_usage import disk_usage
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
-    usage = disk_usage(Paths(app.root, app.run_root), app.containers(), ImageStore(app.root))
+    paths, images = Paths(app.root, app.run_root), ImageStore(app.root)
+    usage, builds = disk_usage(paths, app.containers(), images), cache_usage(paths, images)
     if args.text("format") not in _TABLE:
         from minidock.cli.template import Fields, format_rows
 
         rows = [
             Fields("*formatter.diskUsageContext", dict(zip(_HEADERS, row, strict=True)))
-            for row in _rows(usage)
+            for row in _rows(usage, builds)
         ]
         app.out(format_rows(args.text("format"), rows, _HEADERS))
     elif args.on("verbose"):
         app.out(_verbose(usage))
     else:
-        app.out(table(tuple(_HEADERS.values()), _rows(usage)))
+        app.out(table(tuple(_HEADERS.values()), _rows(usage, builds)))
     return 0
 
 
-def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str, str]]:
+def _rows(usage: DiskUsage, builds: CacheUsage) -> list[tuple[str, str, str, str, str]]:
     used = sum(1 for image in usage.images if image.containers)
     active = sum(1 for one in usage.containers if one.row.state.active)
     return [
@@ -89,6 +92,7 @@ def _rows(usage: DiskUsage) -> list[tuple[str, str, str, str, str]]:
             usage.volume_bytes,
             usage.reclaimable_volume_bytes,
         ),
+        _row("Build Cache", builds.count + builds.shared, builds.shared, builds.size, builds.size),
     ]
 
 
