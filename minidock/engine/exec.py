@@ -110,10 +110,7 @@ def _order(
         tell(container, f"{action}: {program} {' '.join(arguments)}", execID=exec_id)
     connection.wait_ready()
     connection.order(Order(container.directory, request, letters).encode())
-    outcome = connection.wait_started(narrate)
-    if outcome.kind == "failed":
-        tell(container, "exec_die", execID=exec_id, exitCode=str(outcome.code))
-    return outcome
+    return connection.wait_started(narrate)
 
 
 def _process(container: Container, options: ExecOptions) -> dict[str, object]:

@@ -243,17 +243,7 @@ class LayerWriter:
         fd = os.open(path, _CREATE, header.mode)
         self.content += header.size
         try:
-            if header.sparse is None:
-                if header.size >= MIN_SPARSE:
-                    self._reader.copy(header.size, hole_writer(fd))
-                    os.ftruncate(fd, header.size)
-                elif header.size:
-                    self._reader.copy(header.size, lambda piece: _write_all(fd, piece))
-            else:
-                for offset, length in header.sparse:
-                    os.lseek(fd, offset, os.SEEK_SET)
-                    self._reader.copy(length, lambda piece: _write_all(fd, piece))
-                os.ftruncate(fd, header.size)
+            write_content(self._reader, header, fd)
             if header.uid or header.gid:
                 os.fchown(fd, header.uid, header.gid)
                 os.fchmod(fd, header.mode)  # after chown, which clears set-user-id
@@ -381,6 +371,20 @@ class LayerWriter:
                 self._directories.pop(directory, None)
                 self._whiteouts.pop(directory, None)
                 self._opaque.discard(directory)
+
+
+def write_content(reader: TarReader, header: Header, fd: int) -> None:
+    """Write the data of a regular file, which the reader has come to, into a new file."""
+    if header.sparse is not None:
+        for offset, length in header.sparse:
+            os.lseek(fd, offset, os.SEEK_SET)
+            reader.copy(length, lambda piece: _write_all(fd, piece))
+        os.ftruncate(fd, header.size)
+    elif header.size >= MIN_SPARSE:
+        reader.copy(header.size, hole_writer(fd))
+        os.ftruncate(fd, header.size)
+    elif header.size:
+        reader.copy(header.size, lambda piece: _write_all(fd, piece))
 
 
 def _write_all(fd: int, data: memoryview) -> None:
