@@ -15,6 +15,7 @@ See: mount(2), https://docs.kernel.org/filesystems/overlayfs.html
 from __future__ import annotations
 
 import os
+from _thread import get_native_id
 
 from minidock.errors import StoreError
 from minidock.linux.private import make_private
@@ -43,7 +44,8 @@ def mountpoint_layer(root: str, chain: str, lowerdirs: Sequence[str]) -> tuple[s
 def _make(home: str, lowerdirs: Sequence[str]) -> None:
     from minidock.engine.removal import remove_tree
 
-    temporary = f"{home}.{os.getpid()}.tmp"
+    # A number of this thread's: stages of a build begin at the same time with the same image.
+    temporary = f"{home}.{get_native_id()}.tmp"
     make_private(os.path.dirname(home))
     remove_tree(temporary)  # of a killed command that had our number
     try:
