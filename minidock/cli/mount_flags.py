@@ -260,18 +260,14 @@ def sort_volumes(texts: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _source_of(text: str) -> str:
-    """The part before the colon; "" for a path alone. A single letter is taken for a disk of
-    Windows, so its colon separates nothing."""
+    """The part before the colon; "" for a path alone. (Docker takes a single letter for a disk of
+    Windows and the whole for a path, so that `-v d:/data` does something that nobody wants. Here
+    the engine will say that the name is too short.)"""
     if not text:
         raise ClientError("invalid empty volume spec")
     if len(text) <= 2:
         return ""
-    parts = [""]
-    for char in text:
-        if char == ":" and not (len(parts[-1]) == 1 and parts[-1].isalpha()):
-            parts.append("")
-        else:
-            parts[-1] += char
+    parts = text.split(":")
     if "" in parts:
         raise ClientError(f"invalid spec: {text}: empty section between colons")
     if len(parts) > 3:

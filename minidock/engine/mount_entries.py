@@ -2,8 +2,9 @@
 
 A volume is a directory of ours, and mounted like any other of the host's: as a bind. One that was
 made with options (`-o type=nfs -o device=:/export -o o=addr=…`) is a filesystem of its own. Docker
-mounts that on the host, counts its users, and unmounts it after the last; here each container
-mounts it in its own namespace, and the kernel does the rest.
+mounts that on the host, counts its users, and unmounts it after the last; here it is mounted in
+each container's own namespace, and the kernel does the rest. (So one of type tmpfs, which is not
+something that is mounted but begins with the mount, is each container's own.)
 
 A bind takes along what is mounted below its source. If it is to be read-only, all of that is,
 unless it was asked for otherwise. How it is connected with the host's mounts is its *propagation*:
@@ -44,7 +45,7 @@ def _entry(point: MountPoint, own_users: bool) -> dict[str, Any]:
     if point.kind == "volume":
         words += ["idmap"] if own_users else []
         if point.options and point.options.get("type"):
-            return _filesystem(point, words)
+            return _filesystem(point, words, own_users)
     entry = _mount(point, "bind", point.source, words)
     return {**entry, "subpath": point.subpath} if point.subpath else entry
 
@@ -54,7 +55,7 @@ def _mount(point: MountPoint, kind: str, source: str, options: list[str]) -> dic
     return {"destination": path, "type": kind, "source": source, "options": options}
 
 
-def _filesystem(point: MountPoint, bind: list[str]) -> dict[str, Any]:
+def _filesystem(point: MountPoint, bind: list[str], own_users: bool) -> dict[str, Any]:
     """A volume that is a mount of its own: of a directory, or of what `type` says."""
     options = point.options or {}
     words = [word for word in options.get("o", "").split(",") if word]
@@ -62,13 +63,15 @@ def _filesystem(point: MountPoint, bind: list[str]) -> dict[str, Any]:
         others = [word for word in words if word not in ("bind", "rbind")]
         entry = _mount(point, "bind", options["device"], [*bind, *others])
         return {**entry, "subpath": point.subpath} if point.subpath else entry
-    if point.subpath:
-        raise InvalidInput(
-            f"volume {point.name} is a filesystem of its own: minidock cannot mount a part of it"
-        )
+    for refused, what in ((point.subpath, "a part of it"), (own_users, "with --userns auto")):
+        if refused:
+            raise InvalidInput(
+                f"volume {point.name} is a filesystem of its own: minidock cannot mount {what}"
+            )
     if not point.writable:
-        words.append("ro")
-    return _mount(point, options["type"], options["device"], words)
+        words.append("rro")  # this mount alone: others may write to the same filesystem
+    entry = _mount(point, options["type"], options["device"], words)
+    return {**entry, "fromHost": options["type"] != "tmpfs"}
 
 
 def root_propagation(points: Sequence[MountPoint]) -> str:

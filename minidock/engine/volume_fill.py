@@ -212,7 +212,8 @@ def _fill_in_place(point: MountPoint, source: int) -> None:
     ctx.root = os.open(home, os.O_PATH | os.O_DIRECTORY)
     from minidock.linux.cgroupfs import CgroupFacts
 
-    execute(plan_mounts(spec, CgroupFacts()).mounts, LinuxKernel(), ctx)
+    plan = plan_mounts(spec, CgroupFacts())
+    execute([*plan.prepared, *plan.mounts], LinuxKernel(), ctx)
     target = os.open(point.source, _DIRECTORY)
     if not os.listdir(target):
         copy_tree(source, target)

@@ -172,12 +172,18 @@ def attach_tree(kernel: Kernel, root: int, tree: int, destination: str) -> None:
 
 
 class MountsPlan:
-    """Steps for three moments of a start."""
+    """Steps for four moments of a start."""
 
     def __init__(self) -> None:
+        self.prepared: list[Step] = []  # by main, before there is any other process
         self.sources: list[Step] = []  # still on the host, before its namespaces are left
         self.mounts: list[Step] = []  # below the new root, before it is the root
         self.readonly: list[Step] = []  # in the container, when nothing more is made in them
+
+    @property
+    def carried(self) -> int:
+        """How many mounts are carried from the host: the number of the next one."""
+        return len(self.prepared) + len(self.sources)
 
 
 def plan_mounts(spec: Spec, cgroups: CgroupFacts) -> MountsPlan:
@@ -232,7 +238,7 @@ def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> N
     if mapped or (is_bind and spec.has_namespace("user")):
         from minidock.isolation.idmapped import plan_from_host
 
-        source, attach = plan_from_host(spec, mount, options, len(plan.sources), where)
+        source, attach = plan_from_host(spec, mount, options, plan.carried, where)
         plan.sources.append(source)
         plan.mounts.append(attach)
     elif is_bind:
@@ -265,6 +271,26 @@ def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions, 
         plan.readonly.append(RemountReadonly(mount.destination))
         flags = MountFlag(flags & ~MountFlag.MS_RDONLY)
     connected = tuple(flag for flag in options.propagation if flag & _PASSED_ON)
+    if mount.from_host:
+        from minidock.isolation.idmapped import AttachFromHost
+        from minidock.isolation.prepared import MakeOnHost
+
+        number, destination = plan.carried, mount.destination
+        plan.prepared.append(
+            MakeOnHost(
+                source,
+                destination,
+                mount.kind,
+                flags,
+                options.but(flags=flags).change,
+                options.recursively,
+                options.propagation,
+                words=words,
+                number=number,
+            )
+        )
+        plan.mounts.append(AttachFromHost(source, destination, number))
+        return
     if not (connected or options.recursively or options.copy_up):
         plan.mounts.append(Mount(source, mount.destination, mount.kind, flags, data))
         return

@@ -5,6 +5,10 @@ what it is about to cover (`tmpcopyup`), connect it (`shared`), or set attribute
 does not know, the way is longer: fsopen(2) begins to describe it, fsconfig(2) adds one option after
 another, fsmount(2) gives a mount that is attached nowhere, and move_mount(2) puts it in its place.
 
+So it can also be made long before there is a place for it. A disk may be opened by nobody in the
+container's cgroup, and a server may be reached from nowhere in its network: such a filesystem is
+made by main, on the host, and the descriptor is carried inside.
+
 See: fsopen(2), fsconfig(2), fsmount(2), move_mount(2)
 """
 
@@ -53,7 +57,7 @@ class MountPrepared(MountStep):
     def mount(self, kernel: Kernel, ctx: Context) -> None:
         target, mode = open_with_mode(kernel, ctx.root, self.destination, self.kind, self.words)
         try:
-            tree = self._make(kernel, mode)
+            tree = self.make(kernel, mode)
             try:
                 change_tree(kernel, tree, NO_CHANGE, self.recursively, self.propagation)
                 if self.copy_up:
@@ -64,7 +68,7 @@ class MountPrepared(MountStep):
         finally:
             kernel.close(target)
 
-    def _make(self, kernel: Kernel, mode: tuple[str, ...]) -> int:
+    def make(self, kernel: Kernel, mode: tuple[str, ...]) -> int:
         context = kernel.fsopen(self.kind, FsopenFlag.FSOPEN_CLOEXEC)
         try:
             words = [word for flag, word in _FILESYSTEM_WORDS if self.flags & flag]
@@ -78,3 +82,19 @@ class MountPrepared(MountStep):
             return kernel.fsmount(context, FsmountFlag.FSMOUNT_CLOEXEC, self.attributes.attr_set)
         finally:
             kernel.close(context)
+
+
+class MakeOnHost(MountPrepared):
+    """Make a filesystem on the host, and keep it; `number` is its place among what is kept."""
+
+    number: int = 0
+    see: ClassVar[tuple[str, ...]] = ("fsopen(2)", "fsconfig(2)", "fsmount(2)")
+
+    def describe(self) -> str:
+        what = ARTICLE.get(self.kind, self.kind)
+        return f"mount {what} of {self.source} nowhere yet, with the host's rights and network"
+
+    def mount(self, kernel: Kernel, ctx: Context) -> None:
+        tree = self.make(kernel, ())
+        change_tree(kernel, tree, NO_CHANGE, self.recursively, self.propagation)
+        ctx.trees[self.number] = tree

@@ -95,7 +95,7 @@ def plan_container(
     process = spec.process
     seccomp = plan_seccomp(spec, process, facts, manner.hook_state, "creating")
     return ContainerPlan(
-        prepare=(*manner.prepare, *cgroup.prepare),
+        prepare=(*manner.prepare, *cgroup.prepare, *mounts.prepared),
         enter=(
             *plan_hold(manner),
             *seccomp.enter,

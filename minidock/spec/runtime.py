@@ -105,7 +105,8 @@ class IDMapping(Record):
 class Mount(Record):
     """One entry of `mounts`. The entry whose destination is "/" is the root filesystem itself.
     `subpath`, of a bind, says which part of the source is shown; it is looked up inside of it, so
-    that no link in there leads out. (The specification has no such field; it is ours.)"""
+    that no link in there leads out. `from_host`: it is made with the host's rights and network, as
+    a disk or a server's directory has to be. (The specification has none of these two.)"""
 
     destination: str
     kind: str = ""
@@ -114,6 +115,7 @@ class Mount(Record):
     uid_mappings: tuple[IDMapping, ...] = ()
     gid_mappings: tuple[IDMapping, ...] = ()
     subpath: str = ""
+    from_host: bool = False
 
 
 class Device(Record):
@@ -408,6 +410,7 @@ def _mount(fields: ConfigFields, bundle: str) -> Mount:
         uid_mappings=_mappings(fields, "uidMappings"),
         gid_mappings=_mappings(fields, "gidMappings"),
         subpath=fields.text("subpath"),
+        from_host=fields.flag("fromHost"),
     )
 
 
