@@ -10,6 +10,9 @@ See: unlink(2), openat(2), path_resolution(7)
 from __future__ import annotations
 
 import os
+from _thread import get_native_id
+
+_ENOTEMPTY = 39
 
 ANONYMOUS_VOLUMES = "anonymous-volumes"
 """A file beside container.json: the names of the volumes that may go with it, one a line."""
@@ -80,8 +83,15 @@ def remove_run_dir(path: str) -> None:
 def remove_tree(top: str) -> None:
     """Remove a directory with everything in it. One that is not there is removed already."""
     doomed = doom(top)
-    _empty(doomed)
-    _remove_empty(doomed)
+    while True:
+        _empty(doomed)
+        try:
+            _remove_empty(doomed)
+            return
+        except OSError as error:
+            # Somebody else is removing it, too, and lifted something up after we had looked.
+            if error.errno != _ENOTEMPTY:
+                raise
 
 
 def doom(top: str) -> str:
@@ -114,7 +124,7 @@ def _empty(top: str) -> None:
                     os.unlink(entry.path)
                 elif relative:
                     number += 1
-                    lifted = f".removing-{os.getpid()}-{number}"
+                    lifted = f".removing-{get_native_id()}-{number}"
                     os.rename(entry.path, f"{top}/{lifted}")
                     pending.append(lifted)
                 else:

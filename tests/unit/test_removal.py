@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from minidock.engine.removal import remove_container_files, remove_tree
@@ -43,6 +44,31 @@ def test_an_interrupted_removal_is_finished_by_the_next(tmp_path: Path) -> None:
         directory.mkdir()
         (directory / "file").write_text("")
     remove_tree(str(top))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_may_remove_the_same_at_once(tmp_path: Path) -> None:
+    """A monitor its `--rm` container, and a command what it takes for an interrupted removal."""
+    problems: list[OSError] = []
+
+    def remove(top: Path) -> None:
+        try:
+            remove_tree(str(top))
+        except OSError as error:
+            problems.append(error)
+
+    for number in range(15):
+        top = tmp_path / str(number)
+        (top / "work/work/incompat/volatile").mkdir(parents=True)
+        for name in ("a", "b", "upper"):
+            (top / name).mkdir()
+            (top / name / "sub").mkdir()
+        threads = [threading.Thread(target=remove, args=(top,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert problems == []
     assert list(tmp_path.iterdir()) == []
 
 
