@@ -312,7 +312,9 @@ class ImaginedKernel(RecordingKernel):
             return self._about(path)
         if path.startswith(("/proc/", "/dev/")):
             return os.stat(path)
-        directory = os.path.isdir(path) or path in self._made  # such as the cgroup
+        # What is not there yet is a volume, but for the few files beside the root.
+        missing = not os.path.exists(path) and not path.startswith(os.path.dirname(self._root))
+        directory = missing or os.path.isdir(path) or path in self._made  # such as the cgroup
         mode = stat.S_IFDIR | 0o755 if directory else stat.S_IFREG | 0o644
         return os.stat_result((mode, 0, 0, 1, 0, 0, UNKNOWN, 0, 0, 0))
 

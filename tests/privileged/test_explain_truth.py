@@ -315,6 +315,8 @@ WAYS = [
     ["--network", "none"],
     ["--tmpfs", "/tmp:size=1m"],
     ["--tmpfs", "/new:ro,shared"],
+    ["-v", "data:/new/place", "-v", "/usr:/y:ro", "--mount", "type=tmpfs,dst=/z"],
+    ["-v", "data:/x:ro", "--userns", "auto"],
     ["--userns", "auto"],
     ["--userns", "auto", "-u", "33"],
     ["--ulimit", "nofile=100:200", "--oom-score-adj", "5"],
