@@ -18,6 +18,10 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _WHOLE_FILE_FOR_WRITING = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(30)  # struct flock
 
 
@@ -55,6 +59,12 @@ def is_held(path: str) -> bool:
     finally:
         os.close(fd)
     return int.from_bytes(answer[:2], sys.byteorder) != fcntl.F_UNLCK
+
+
+def await_free(path: str, or_else: Callable[[], bool]) -> None:
+    """Wait until nobody holds the lock, or something else is so."""
+    while is_held(path) and not or_else():
+        time.sleep(0.005)
 
 
 def lock_of(directory: str) -> str:

@@ -11,6 +11,7 @@ import os
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
 from minidock.engine.events import tell
+from minidock.engine.holding import await_free, is_held, lock_of
 from minidock.engine.host_config import has_own_networks
 from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.statefile import sync_directory, write_file, write_json
@@ -210,6 +211,8 @@ def start(
     if attach:
         tell(container, "attach")
     order = Order(container.directory, container.run_dir, letters)
+    # A `cp` may be at its files, or its last monitor; if it is another start, we shall be refused.
+    await_free(lock_of(container.directory), lambda: container.state().active)
     connection.order(order.encode())
     outcome = connection.wait_started(narrate)
     if outcome.kind == "failed" and outcome.code == IS_STARTED:
@@ -222,7 +225,6 @@ def _await_other_start(container: Container, refusal: Outcome) -> Outcome:
     from time import sleep
 
     from minidock.engine.client import Outcome
-    from minidock.engine.holding import is_held, lock_of
 
     while not container.state().active:
         if not is_held(lock_of(container.directory)):
