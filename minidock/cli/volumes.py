@@ -254,9 +254,11 @@ def prune(args: Parsed, app: App) -> int:
 
 def prune_all(app: App, wanted: Wanted, *, everything: bool) -> Pruned:
     """Remove the volumes that nobody uses, and say which."""
+    from minidock.engine.image_events import tell_pruned
     from minidock.engine.volume_removal import prune_volumes
 
     pruned = prune_volumes(_paths(app), app.containers(), wanted, everything=everything)
+    tell_pruned(app.run_root, "volume", pruned.reclaimed)
     if pruned.lines:
         app.out("\n".join(("Deleted Volumes:", *pruned.lines)) + "\n\n")
     return pruned

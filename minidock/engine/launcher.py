@@ -123,7 +123,12 @@ class _Start:
     def _tell_of_start(self) -> None:
         document = read_json(f"{self._directory}/container.json")
         if document:
-            emit_of(os.path.dirname(self._order.run_dir), document, "start")
+            run_root = os.path.dirname(self._order.run_dir)
+            if document.get("MountPoints"):
+                from minidock.engine.volume_events import tell_of_mounts
+
+                tell_of_mounts(run_root, document, "mount")
+            emit_of(run_root, document, "start")
 
     def _connect(self, manner: Manner) -> Manner:
         """The Steps that connect the container to its networks."""

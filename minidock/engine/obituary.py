@@ -33,6 +33,10 @@ def tell_of_end(order: Order, code: int, seconds: float, *, oom_killed: bool = F
     if oom_killed:
         emit_of(run_root, document, "oom")
     emit_of(run_root, document, "die", execDuration=str(int(seconds)), exitCode=str(code))
+    if document.get("MountPoints"):
+        from minidock.engine.volume_events import tell_of_mounts
+
+        tell_of_mounts(run_root, document, "unmount")
 
 
 def remove_files(order: Order) -> None:
