@@ -104,13 +104,17 @@ class Minidock:
         return self.root / "containers" / container_id.strip()
 
     def remove_all(self) -> None:
-        """Remove every container."""
+        """Remove every container, and every network that a test made."""
         directory = self.root / "containers"
         ids = (
             [p.name for p in directory.iterdir() if len(p.name) == 64] if directory.is_dir() else []
         )
         if ids:
             self("rm", "-f", "-v", *ids)
+        names = self.root / "networks" / "names"
+        networks = {path.name for path in names.iterdir()} if names.is_dir() else set()
+        if networks - {"bridge", "host", "none"}:
+            self("network", "rm", *sorted(networks - {"bridge", "host", "none"}))
 
     def remove_volumes(self) -> set[str]:
         """Remove every volume. Names of those that should not have been there any more: that nobody

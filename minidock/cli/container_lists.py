@@ -259,7 +259,9 @@ class Line:
         return self._document["Config"].get("Labels") or {}
 
     def Networks(self) -> str:  # noqa: N802
-        return str(self._document["HostConfig"]["NetworkMode"])
+        from minidock.engine.listing import networks_of
+
+        return ",".join(sorted(networks_of(self._row.container)))
 
     def Ports(self) -> str:  # noqa: N802
         return ""

@@ -1,4 +1,4 @@
-"""network: create, ls, inspect, rm, prune.
+"""network: create, ls, inspect, rm, prune, connect, disconnect.
 
 See: docker/cli cli/command/network, formatter in cli/command/network/formatter.go
 """
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _MODULE = "minidock.cli.networks:"
 _FILTER = 'Provide filter values (e.g. "driver=bridge")'
+_PRIORITY = (
+    "Highest gw-priority provides the default gateway. Accepts positive and negative values."
+)
 _UNTIL = 'Provide filter values (e.g. "until=<timestamp>")'
 
 CREATE = Command(
@@ -106,6 +109,34 @@ PRUNE = Command(
     ),
     examples=("minidock network prune -f", "minidock network prune -f --filter until=24h"),
 )
+CONNECT = Command(
+    help="Connect a container to a network",
+    run=_MODULE + "connect",
+    args="NETWORK CONTAINER",
+    least=2,
+    most=2,
+    flags=(
+        Flag("alias", kind="list", help="Add network-scoped alias for the container"),
+        Flag("driver-opt", kind="list", help="driver options for the network"),
+        Flag("gw-priority", kind="int", help=_PRIORITY),
+        Flag("ip", help='IPv4 address (e.g., "172.30.100.104")'),
+        Flag("ip6", help='IPv6 address (e.g., "2001:db8::33")'),
+        Flag("link", kind="list", check="minidock.cli.network_values:link",
+             help="Add link to another container"),
+        Flag("link-local-ip", kind="list", help="Add a link-local address for the container"),
+    ),
+    examples=("minidock network connect --alias db shop postgres",),
+)  # fmt: skip
+DISCONNECT = Command(
+    help="Disconnect a container from a network",
+    run=_MODULE + "disconnect",
+    args="NETWORK CONTAINER",
+    least=2,
+    most=2,
+    flags=(Flag("force", "f", "bool", help="Force the container to disconnect from a network"),),
+    examples=("minidock network disconnect shop postgres",),
+)
+
 _HEADERS = {
     "ID": "NETWORK ID",
     "Name": "NAME",
@@ -265,3 +296,34 @@ def inspect(args: Parsed, app: App) -> int:
 
     paths = _paths(app)
     return print_documents(args, app, lambda name: inspect_network(paths, name))
+
+
+# ── connect, disconnect ──
+
+
+def connect(args: Parsed, app: App) -> int:
+    """`minidock network connect`"""
+    from minidock.cli.network_values import endpoint
+    from minidock.engine.network_connect import connect as connect_container
+
+    wanted = endpoint(
+        aliases=_split(args, "alias"),
+        links=args.each("link"),
+        ipv4=args.text("ip"),
+        ipv6=args.text("ip6"),
+        link_local=_split(args, "link-local-ip"),
+        options=_split(args, "driver-opt"),
+        priority=args.number("gw-priority"),
+    )
+    network, container = args.positionals
+    connect_container(_paths(app), network, container, wanted)
+    return 0
+
+
+def disconnect(args: Parsed, app: App) -> int:
+    """`minidock network disconnect`"""
+    from minidock.engine.network_connect import disconnect as disconnect_container
+
+    network, container = args.positionals
+    disconnect_container(_paths(app), network, container, force=args.on("force"))
+    return 0

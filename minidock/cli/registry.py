@@ -63,6 +63,8 @@ TREE: tuple[tuple[str, str], ...] = (
     ("network inspect", "minidock.cli.networks:INSPECT"),
     ("network rm, network remove", "minidock.cli.networks:RM"),
     ("network prune", "minidock.cli.networks:PRUNE"),
+    ("network connect", "minidock.cli.networks:CONNECT"),
+    ("network disconnect", "minidock.cli.networks:DISCONNECT"),
     ("login", "minidock.cli.registries:LOGIN"),
     ("logout", "minidock.cli.registries:LOGOUT"),
     ("explain", "minidock.cli.explain:EXPLAIN"),

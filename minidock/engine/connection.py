@@ -18,7 +18,8 @@ from __future__ import annotations
 import os
 
 from minidock.engine.disconnect import RECORD, tell_of
-from minidock.engine.endpoint import describe, take_endpoint
+from minidock.engine.endpoint import describe, own_addresses, take_endpoint
+from minidock.engine.gateways import families_out
 from minidock.engine.network_ground import published
 from minidock.engine.networks import DEFAULT, Networks, has_ipv6
 from minidock.engine.paths import Paths
@@ -31,6 +32,7 @@ from minidock.network.nat import Port
 from minidock.network.ports import Bound, PublishPorts, ReservePorts, Wish
 from minidock.network.veth import mac_for
 from minidock.record import Record
+from minidock.runtime.sync import NAMES, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     Keep = Callable[[str, int], object]
 
 
+_RESOLV_CONF = "/etc/resolv.conf"
+_ABOUT_NAMES = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Links")
+MONITOR_FD = 3  # where the launcher, and what it forks, finds its monitor: spawn.py
+
+
 class Connection(Record):
     """The Steps of a start that are about networks; where they stand is said above."""
 
@@ -54,7 +61,9 @@ class Connection(Record):
 
 def wanted(document: Document) -> dict[str, Document]:
     """The networks that a container is to be on, by name, with what was asked for on each."""
-    return document.get("Networks") or {document["HostConfig"]["NetworkMode"]: {}}
+    if "Networks" in document:
+        return dict(document["Networks"])
+    return {document["HostConfig"]["NetworkMode"]: {}}
 
 
 def connect(directory: str, run_dir: str, document: Document, keep: Keep) -> Connection:
@@ -66,24 +75,31 @@ def connect(directory: str, run_dir: str, document: Document, keep: Keep) -> Con
     paths = Paths(os.path.dirname(os.path.dirname(directory)), os.path.dirname(run_dir))
     networks = Networks(paths)
     container_id = os.path.basename(directory)
+    given = [(networks.find(name), asked) for name, asked in wanted(document).items()]
+    out = families_out(given)
     endpoints = [
         take_endpoint(
             paths,
             networks,
-            networks.find(name),
+            network,
             container_id,
             asked,
             f"eth{number}",
-            default_route=number == 0,
+            families=out[network.name],
         )
-        for number, (name, asked) in enumerate(wanted(document).items())
+        for number, (network, asked) in enumerate(given)
     ]
-    write_names(directory, document, [endpoint.settings for endpoint in endpoints])
-    publication = Publication(paths, run_dir, document, endpoints, keep)
+    write_names(paths, directory, document, endpoints)
+    publication = Publication(paths, run_dir, document, _way_out_first(endpoints), keep)
     record = publication.write_record()
     for endpoint in endpoints:
         tell_of(run_dir, record, endpoint.network.name, "connect")
     return _steps(endpoints, publication)
+
+
+def _way_out_first(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """What comes in through a published port comes in where the container's packets go out."""
+    return sorted(endpoints, key=lambda endpoint: -len(endpoint.end.gateways))
 
 
 def _steps(endpoints: list[Endpoint], publication: Publication) -> Connection:
@@ -91,22 +107,35 @@ def _steps(endpoints: list[Endpoint], publication: Publication) -> Connection:
     return Connection(
         publication.steps(wishes) if wishes else (),
         tuple(endpoint.lay(hairpin=bool(wishes)) for endpoint in endpoints),
-        tuple(endpoint.configure() for endpoint in endpoints),
+        (*(endpoint.configure() for endpoint in endpoints), *_resolver(endpoints)),
     )
 
 
-def write_names(directory: str, document: Document, endpoints: list[Document]) -> None:
+def _resolver(endpoints: list[Endpoint]) -> tuple[Step, ...]:
+    """On a network of the user's a container has a name server of its own: the monitor."""
+    if all(endpoint.network.predefined for endpoint in endpoints):
+        return ()
+    from minidock.network.redirect import ServeNames
+
+    return (ServeNames(MONITOR_FD, encode(NAMES)),)
+
+
+def write_names(
+    paths: Paths, directory: str, document: Document, endpoints: list[Endpoint]
+) -> None:
     """The container's hosts and resolv.conf, for the addresses it has this time."""
-    config = document["Config"]
-    own = [e[key] for e in endpoints for key in ("IPAddress", "GlobalIPv6Address") if e[key]]
+    config, host_config = document["Config"], document["HostConfig"]
+    if any(map(host_config.get, _ABOUT_NAMES)) or not all(e.network.predefined for e in endpoints):
+        from minidock.engine.naming import name_endpoints
+
+        return name_endpoints(paths, directory, document, endpoints)
+    own = own_addresses(endpoint.settings for endpoint in endpoints)
     hosts = hosts_file(own, config["Hostname"], config.get("Domainname", ""))
     for name, content in (("hosts", hosts), ("resolv.conf", resolv_conf(host_file(_RESOLV_CONF)))):
         path = f"{directory}/{name}"
         write_file(path, content, durable=False)
         os.chmod(path, 0o644)  # everybody in the container may read it
-
-
-_RESOLV_CONF = "/etc/resolv.conf"
+    return None
 
 
 class Publication:
@@ -158,6 +187,8 @@ class Publication:
     def _translated(self) -> list[Port]:
         """What the rules are to do: for IPv6 nothing if the container has only IPv4; then, as from
         the host's [::1], the monitor passes on what arrives."""
+        if not self._endpoints:
+            return []
         settings = self._endpoints[0].settings
         found = []
         for b in self._bound:
@@ -218,8 +249,12 @@ def imagine(paths: Paths, document: Document) -> Connection:
     is not there or this user may not look, is as it usually is."""
     networks = Networks(paths)
     endpoints = []
-    for number, (name, asked) in enumerate(wanted(document).items()):
-        network = networks.known_default() if name == DEFAULT else networks.find(name)
+    given = [
+        (networks.known_default() if name == DEFAULT else networks.find(name), asked)
+        for name, asked in wanted(document).items()
+    ]
+    out = families_out(given)
+    for number, (network, asked) in enumerate(given):
         found = {}
         for pool in network.pools:
             if pool.subnet.family == IPV6 and not has_ipv6():
@@ -229,9 +264,8 @@ def imagine(paths: Paths, document: Document) -> Connection:
             found[pool.subnet.family] = address, pool
         bridge = look_at_bridge(network.bridge) or Bridge(network.bridge, 0, 1500, has_ipv6())
         mac = mac_for(found[min(found)][0])
-        first = number == 0
-        endpoints.append(
-            describe(network, bridge, found, mac, asked, f"eth{number}", default_route=first)
-        )
+        about = network, bridge, found, mac, asked, f"eth{number}"
+        endpoints.append(describe(*about, families=out[network.name]))
     document = {**document, "Name": document["Name"] or "?"}
-    return _steps(endpoints, Publication(paths, "", document, endpoints, lambda text, fd: None))
+    first = _way_out_first(endpoints)
+    return _steps(endpoints, Publication(paths, "", document, first, lambda text, fd: None))

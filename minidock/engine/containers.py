@@ -242,6 +242,10 @@ class Containers:
             self.release_name(new)
             raise
         self.release_name(container.name)
+        if os.path.exists(f"{container.run_dir}/network.json"):
+            from minidock.engine.naming import rename_endpoints
+
+            rename_endpoints(container, new)
         from minidock.engine.events import tell
 
         tell(container.but(document=document), "rename", oldName=f"/{container.name}")

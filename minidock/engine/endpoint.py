@@ -21,7 +21,7 @@ from minidock.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from minidock.engine.networks import Network, Networks, Pool
@@ -57,10 +57,11 @@ def take_endpoint(
     asked: Mapping[str, Any],
     device: str,
     *,
-    default_route: bool = True,
+    families: Sequence[int],
 ) -> Endpoint:
     """Lease addresses on a network for a container whose lock is held. `asked` is what the user
-    said of this endpoint, as EndpointSettings; `device` what it is called inside.
+    said of this endpoint, as EndpointSettings; `device` what it is called inside; `families` those
+    whose default route leads there.
 
     Raises `Conflict` where an address is taken, or none is left.
     """
@@ -90,7 +91,7 @@ def take_endpoint(
             address = leases.take(container_id, pool.subnet, within=pool.within, not_=pool.reserved)
         found[family] = address, pool
     mac = str(asked.get("MacAddress") or "") or mac_for(found[min(found)][0])
-    return describe(network, bridge, found, mac, asked, device, default_route=default_route)
+    return describe(network, bridge, found, mac, asked, device, families=families)
 
 
 def describe(
@@ -101,7 +102,7 @@ def describe(
     asked: Mapping[str, Any],
     device: str,
     *,
-    default_route: bool,
+    families: Sequence[int],
 ) -> Endpoint:
     """The endpoint with these addresses, by family."""
     endpoint_id = os.urandom(32).hex()
@@ -123,14 +124,19 @@ def describe(
         "GlobalIPv6PrefixLen": six[1].subnet.prefix if six else 0,
         "DNSNames": None,
     }
-    leads_out = default_route and not network.internal
     end = End(
         device,
         tuple((address, pool.subnet.prefix) for address, pool in found.values()),
-        tuple(pool.gateway for _, pool in found.values()) if leads_out else (),
+        tuple(pool.gateway for family, (_, pool) in found.items() if family in families),
         mac,
     )
     return Endpoint(network, bridge, settings, f"md{endpoint_id[:12]}", end)
+
+
+def own_addresses(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Of all endpoints, IPv4 before IPv6 on each."""
+    keys = ("IPAddress", "GlobalIPv6Address")
+    return [str(given[key]) for given in settings for key in keys if given[key]]
 
 
 def _link(target: str, path: str) -> None:

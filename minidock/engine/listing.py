@@ -222,8 +222,23 @@ def _known(containers: Containers, reference: str) -> Container:
         raise NotFound(f"no such container {reference}".rstrip()) from None
 
 
+def networks_of(container: Container) -> dict[str, str]:
+    """The networks that a container is on, or will be when it runs, by name, with their ids where
+    they are known."""
+    mode = str(container.document["HostConfig"]["NetworkMode"])
+    wanted = container.document.get("Networks", {mode: {}})
+    now = (read_json(f"{container.run_dir}/network.json") or {}).get("Networks") or {}
+    return {name: str(now.get(name, {}).get("NetworkID", "")) for name in wanted}
+
+
 def _by_network(values: Sequence[str], *_: object) -> Test:
-    return lambda container, _: container.document["HostConfig"]["NetworkMode"] in values
+    """By name, or by the whole id."""
+
+    def test(container: Container, _: State) -> bool:
+        networks = networks_of(container)
+        return any(value in networks or value in networks.values() for value in values if value)
+
+    return test
 
 
 def _by_volume(values: Sequence[str], *_: object) -> Test:

@@ -128,7 +128,8 @@ class Neighbours:
 
     def _read(self, directory: str, network: str, table: Table) -> bool:
         """False where somebody has an address and has not said yet what it is called."""
-        whole, names = True, dict[str, list[str]]()
+        whole = True
+        endpoints: dict[str, Endpoint] = {}
         for address in sorted(os.listdir(directory)):
             if address.startswith("."):
                 continue
@@ -136,21 +137,21 @@ class Neighbours:
                 holder = os.readlink(f"{directory}/{address}")
             except OSError:
                 continue  # given back meanwhile
-            if holder not in names:
-                names[holder] = self._names_of(holder, network)
-            whole = whole and bool(names[holder])
-            for name in names[holder]:
-                table.addresses.setdefault(name.lower(), []).append((holder, address))
-            if names[holder]:
-                table.names[address] = holder, names[holder][0]
+            if holder not in endpoints:
+                endpoints[holder] = self._endpoint_of(holder, network)
+            endpoint = endpoints[holder]
+            names = endpoint.get("DNSNames") or ()
+            whole = whole and bool(names)
+            if names and address in (endpoint["IPAddress"], endpoint["GlobalIPv6Address"]):
+                for name in names:  # (else it is of an earlier life, that was killed)
+                    table.addresses.setdefault(name.lower(), []).append((holder, address))
+                table.names[address] = holder, names[0]
         return whole
 
-    def _names_of(self, holder: str, network: str) -> list[str]:
+    def _endpoint_of(self, holder: str, network: str) -> Endpoint:
         record = read_json(f"{self._run_root}/{holder}/{RECORD}") or {}
-        for endpoint in (record.get("Networks") or {}).values():
-            if endpoint["NetworkID"] == network:
-                return list(endpoint["DNSNames"] or ())
-        return []
+        endpoints = (record.get("Networks") or {}).values()
+        return next((dict(e) for e in endpoints if e["NetworkID"] == network), {})
 
 
 def _links(endpoint: Endpoint) -> dict[str, str]:
@@ -172,15 +173,20 @@ def host_servers(path: str = _HOST_SERVERS) -> list[str]:
 
 def inside(pid: int, call: Callable[[], T]) -> T:
     """Do something in the network namespace of a process, and come back. Raises `OSError`."""
+    theirs = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return in_namespace(theirs, call)
+    finally:
+        os.close(theirs)
+
+
+def in_namespace(namespace: int, call: Callable[[], T]) -> T:
+    """The same for the network namespace behind a descriptor."""
     from minidock.linux.syscalls import setns
 
     ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        theirs = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            setns(theirs, _CLONE_NEWNET)
-        finally:
-            os.close(theirs)
+        setns(namespace, _CLONE_NEWNET)
         try:
             return call()
         finally:

@@ -6,9 +6,10 @@ See: moby's daemon/network.go, daemon/network/filter.go
 from __future__ import annotations
 
 from minidock.engine.containers import Containers
+from minidock.engine.disconnect import RECORD
 from minidock.engine.events import emit
 from minidock.engine.holding import is_held, lock_of
-from minidock.engine.neighbours import RECORD
+from minidock.engine.network_ground import take_down
 from minidock.engine.networks import Network, Networks
 from minidock.engine.statefile import read_json
 from minidock.errors import Conflict, InvalidInput, NotFound
@@ -130,6 +131,7 @@ def remove_network(paths: Paths, name: str) -> Network:
         raise Conflict(
             f"error while removing network: network {network.name} has active endpoints ({shown})"
         )
+    take_down(paths, networks, network)
     networks.remove(network)
     emit_network(paths.run_root, "destroy", network)
     return network

@@ -364,8 +364,13 @@ def _make_directory(
     top = os.stat(lowerdirs[0])
     os.chmod(f"{directory}/upper", top.st_mode & 0o7777)
     os.chown(f"{directory}/upper", top.st_uid, top.st_gid)
-    _write_network_files(directory, document["Config"]["Hostname"], options.network)
     config, host_config = document["Config"], document["HostConfig"]
+    _write_network_files(directory, config["Hostname"], options.network)
+    if any(map(host_config.get, ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts"))):
+        from minidock.engine.naming import name_without_network
+
+        if not has_own_networks(host_config):  # else at each start
+            name_without_network(directory, document)
     about = (document["Id"], directory, lowerdirs, config, host_config, args)
     points: Sequence[MountPoint] = ()
     if "MountPoints" in document:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _LOOPBACK = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -21,6 +21,7 @@ _LOOPBACK = (
 )
 # Where a resolver that listens on loopback writes down whom it asks itself.
 _BEHIND_LOOPBACK = "/run/systemd/resolve/resolv.conf"
+RESOLVER = "127.0.0.11"
 _PUBLIC = ("8.8.8.8", "8.8.4.4")
 
 
@@ -38,16 +39,48 @@ def hosts_file(
     return (_LOOPBACK + "".join(lines)).encode()
 
 
-def resolv_conf(host: bytes) -> bytes:
-    """The host's resolv.conf as it makes sense in a container with a network of its own. Where no
-    server is left, Google's, as in Docker."""
+def resolv_conf(
+    host: bytes,
+    *,
+    servers: Sequence[str] = (),
+    search: Sequence[str] = (),
+    options: Sequence[str] = (),
+    resolver: bool = False,
+    own_network: bool = True,
+) -> bytes:
+    """The host's resolv.conf as it makes sense in a container with a network of its own, with what
+    the user wants instead. Where no server is left, Google's, as in Docker. With a `resolver` that
+    is the only server, and asks the others."""
+    kept = _elsewhere(host) if own_network else host
+    if not (servers or search or options or resolver):
+        return kept
+    wanted = {b"nameserver": [RESOLVER] if resolver else servers, b"search": search}
+    wanted[b"options"] = options
+    lines = [line for line in kept.splitlines() if not _is_replaced(line.split(), wanted)]
+    lines += [b"nameserver " + address.encode() for address in wanted[b"nameserver"]]
+    if search and list(search) != ["."]:  # which means: none
+        lines.append(b"search " + " ".join(search).encode())
+    if options:
+        lines.append(b"options " + " ".join(options).encode())
+    if resolver and not any(b"ndots:" in line for line in lines if line.startswith(b"options")):
+        lines.append(b"options ndots:0")  # a container's name has no dot, and is asked for as it is
+    return b"\n".join(lines) + b"\n"
+
+
+def _elsewhere(host: bytes) -> bytes:
+    """With servers that are the same for everybody."""
     kept = _without_loopback(host)
     if not _names_servers(kept):
         kept = _without_loopback(host_file(_BEHIND_LOOPBACK))
     if not _names_servers(kept):
-        servers = b"".join(b"nameserver %b\n" % address.encode() for address in _PUBLIC)
-        kept = _without_loopback(host) + servers
+        given = b"".join(b"nameserver %b\n" % address.encode() for address in _PUBLIC)
+        kept = _without_loopback(host) + given
     return kept
+
+
+def _is_replaced(words: Sequence[bytes], wanted: Mapping[bytes, Sequence[str]]) -> bool:
+    kind = words[0] if words else b""
+    return bool(wanted.get(b"search" if kind == b"domain" else kind))
 
 
 def _without_loopback(content: bytes) -> bytes:

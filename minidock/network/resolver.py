@@ -151,12 +151,15 @@ class Resolver:
         room = _LARGEST if kind == _socket.SOCK_STREAM else 0
         if not dns.is_standard(query):
             return reply(dns.answer(query, code=dns.NOT_IMPLEMENTED))
-        records = self._known(query)
+        try:
+            records = self._known(query)
+            servers = self._names.servers()[:MOST_SERVERS] if records is None else ()
+        except OSError:  # as when this process has too many files open
+            return reply(dns.answer(query, code=dns.SERVER_FAILURE))
         if records is not None:
             return reply(dns.answer(query, records, room=room))
         if len(self._waiting) >= MOST_WAITING:
             return reply(dns.answer(query, code=dns.REFUSED))
-        servers = self._names.servers()[:MOST_SERVERS]
 
         def done(answer: bytes) -> None:
             reply(answer or dns.answer(query, code=dns.SERVER_FAILURE))

@@ -1,0 +1,345 @@
+"""network connect and disconnect: a container's networks, changed after it was made.
+
+One that does not run is only written down to be on other networks: container.json. In one that runs
+the same is done as at its start, from outside: a cable into its network namespace, addresses, the
+record in `network.json`, and what its own /etc/hosts and /etc/resolv.conf say. Its monitor becomes
+its name server when it comes to a network of the user's for the first time.
+
+Whoever changes a container's networks holds a lock on its directory meanwhile.
+
+See: moby's daemon/container_operations.go (ConnectToNetwork, DisconnectFromNetwork)
+"""
+
+from __future__ import annotations
+
+import _socket
+import fcntl
+import os
+import time
+
+from minidock.engine import frames
+from minidock.engine.connection import wanted
+from minidock.engine.containers import Container, Containers
+from minidock.engine.disconnect import RECORD, ports_of, release, tell_of
+from minidock.engine.endpoint import own_addresses, take_endpoint
+from minidock.engine.gateways import families_out
+from minidock.engine.holding import hold, lock_of
+from minidock.engine.naming import dns_names, servers_file
+from minidock.engine.neighbours import in_namespace
+from minidock.engine.network_wishes import CONTAINER, check_endpoint, is_of_users
+from minidock.engine.networks import HOST, NONE, Networks
+from minidock.engine.statefile import read_json, write_json
+from minidock.errors import Conflict
+from minidock.linux.host import start_time
+from minidock.linux.kernel import LinuxKernel
+from minidock.network.ipam import IPV4, IPV6
+from minidock.network.message import CREATE, ROUTE, exchange
+from minidock.network.nat import Port
+from minidock.network.ports import publish, withdraw
+from minidock.network.veth import (
+    configure,
+    delete_link,
+    new_default_route,
+    new_pair,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from minidock.engine.containers import State
+    from minidock.engine.networks import Network
+    from minidock.engine.paths import Paths
+
+    Document = dict[str, Any]
+
+_REPLACE = 0x100  # NLM_F_REPLACE
+_PATIENCE = 10.0  # seconds for a start that is under way
+_GATEWAYS = {IPV4: "Gateway", IPV6: "IPv6Gateway"}
+_ADDRESSES = {IPV4: "IPAddress", IPV6: "GlobalIPv6Address"}
+
+
+def connect(paths: Paths, network_name: str, container_name: str, asked: Document) -> None:
+    """Put a container on a network; `asked` is Docker's EndpointSettings. Raises `Conflict`,
+    `NotFound` and `InvalidInput` in Docker's words, `OSError`; nothing is changed then."""
+    container = Containers(paths).find(container_name)
+    networks = Networks(paths)
+    network = networks.find(network_name)
+    _check_modes(container, network)
+    check_endpoint(network, asked)
+    with _Turn(container) as turn:
+        document = turn.document
+        state = turn.state()
+        there = wanted(document)
+        if state.running:
+            if network.name in there:
+                raise Conflict(
+                    f"endpoint with name {container.name} already exists in network {network.name}"
+                )
+            _Running(paths, container, state, document).connect(network, asked)
+        turn.write({**document, "Networks": {**there, network.name: asked}})
+
+
+def disconnect(paths: Paths, network_name: str, container_name: str, *, force: bool) -> None:
+    """The reverse. With `force` a container that is not there is not missed."""
+    networks = Networks(paths)
+    network = networks.find(network_name)
+    container = Containers(paths).find(container_name)
+    if network.driver == HOST or container.host_config["NetworkMode"] == HOST:
+        raise Conflict(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    with _Turn(container) as turn:
+        document = turn.document
+        state = turn.state()
+        there = wanted(document)
+        if network.name not in there:
+            if force:
+                return
+            raise Conflict(f"container {container.id} is not connected to network {network.name}")
+        if state.running:
+            _Running(paths, container, state, document).disconnect(network)
+        rest = {name: asked for name, asked in there.items() if name != network.name}
+        turn.write({**document, "Networks": rest})
+
+
+def _check_modes(container: Container, network: Network) -> None:
+    mode = str(container.host_config["NetworkMode"])
+    if HOST in (network.driver, mode):
+        raise Conflict(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if mode.startswith(CONTAINER):
+        raise Conflict(
+            "container sharing network namespace with another container or host cannot be "
+            "connected to any other network"
+        )
+    if NONE in (network.name, mode):
+        raise Conflict(
+            "container cannot be connected to multiple networks with one of the networks in "
+            "private (none) mode"
+        )
+
+
+class _Turn:
+    """A container of which nobody else changes the networks, and which does not start meanwhile."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._fds: list[int] = []
+        self.document: Document = {}
+
+    def __enter__(self) -> _Turn:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._fds.append(os.open(self._container.directory, flags))
+        fcntl.flock(self._fds[0], fcntl.LOCK_EX)
+        self.document = read_json(self._path) or {}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        for fd in self._fds:
+            os.close(fd)
+
+    @property
+    def _path(self) -> str:
+        return f"{self._container.directory}/container.json"
+
+    def state(self) -> State:
+        """What it does; where it does not run, it cannot be started before this is over."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            state = self._container.state()
+            if state.running:
+                return state
+            try:
+                self._fds.append(hold(lock_of(self._container.directory)))
+                return self._container.state()
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Conflict(f"container {self._container.id} is being started") from None
+                time.sleep(0.01)
+
+    def write(self, document: Document) -> None:
+        write_json(self._path, document)
+
+
+class _Running:
+    """The networks of a container that runs."""
+
+    def __init__(
+        self, paths: Paths, container: Container, state: State, document: Document
+    ) -> None:
+        self._paths = paths
+        self._networks = Networks(paths)
+        self._container = container
+        self._document = document
+        self._kernel = LinuxKernel()
+        self._record = read_json(f"{container.run_dir}/{RECORD}") or {}
+        self._record.setdefault("Networks", {})
+        self._record.setdefault("Devices", {})
+        self._namespace = os.open(f"/proc/{state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        if start_time(state.pid) != state.start_time:
+            raise Conflict(f"container {container.id} is not running")
+
+    def connect(self, network: Network, asked: Document) -> None:
+        endpoint = take_endpoint(
+            self._paths,
+            self._networks,
+            network,
+            self._container.id,
+            asked,
+            self._free_device(),
+            families=(),
+        )
+        settings = endpoint.settings
+        if is_of_users(network.name):
+            settings["DNSNames"] = dns_names(self._document, asked.get("Aliases") or ())
+        before = list(self._record["Networks"])
+        try:
+            where = endpoint.bridge.index, endpoint.bridge.mtu, endpoint.end
+            cable = new_pair(endpoint.host_end, *where, fd=self._namespace)
+            exchange(self._kernel, ROUTE, [cable])
+            in_namespace(self._namespace, lambda: configure(self._kernel, endpoint.end))
+            self._record["Networks"][network.name] = settings
+            self._record["Devices"][network.name] = [endpoint.host_end, endpoint.end.name]
+            self._lead_out()
+            self._write_record()
+            self._know(before, own_addresses([settings]))
+        except BaseException:
+            self._take_back(network.name, settings, endpoint.host_end)
+            raise
+        tell_of(self._container.run_dir, self._record, network.name, "connect")
+
+    def disconnect(self, network: Network) -> None:
+        settings = self._record["Networks"].get(network.name)
+        if settings is None:
+            raise Conflict(
+                f"container {self._container.id} is not connected to network {network.name}"
+            )
+        tell_of(self._container.run_dir, self._record, network.name, "disconnect")
+        self._take_back(network.name, settings, self._record["Devices"][network.name][0])
+
+    def _take_back(self, name: str, settings: Document, host_end: str) -> None:
+        try:
+            exchange(self._kernel, ROUTE, [delete_link(host_end)])
+        except OSError:
+            pass  # it was not made, or went with the namespace
+        self._record["Networks"].pop(name, None)
+        self._record["Devices"].pop(name, None)
+        self._lead_out()
+        self._move_ports(settings)
+        self._write_record()
+        addresses = own_addresses([settings])
+        self._forget(addresses)
+        for address in addresses:
+            release(self._container.run_dir, address)
+
+    def _free_device(self) -> str:
+        taken = {device for _, device in self._record["Devices"].values()}
+        number = 0
+        while f"eth{number}" in taken:
+            number += 1
+        return f"eth{number}"
+
+    def _write_record(self) -> None:
+        write_json(f"{self._container.run_dir}/{RECORD}", self._record, durable=False)
+
+    # ── which way out ──
+
+    def _ways(self) -> dict[int, Document]:
+        """The endpoint, by family, that the default route leads to."""
+        known = wanted(self._document)
+        pairs = [
+            (self._networks.find(settings["NetworkID"]), known.get(name) or settings)
+            for name, settings in self._record["Networks"].items()
+        ]
+        found = {}
+        for name, families in families_out(pairs).items():
+            for family in families:
+                found[family] = {**self._record["Networks"][name], "Name": name}
+        return found
+
+    def _lead_out(self) -> None:
+        for family, way in self._ways().items():
+            device, gateway = self._record["Devices"][way["Name"]][1], way[_GATEWAYS[family]]
+            if gateway:
+                self._route(device, gateway)
+
+    def _route(self, device: str, gateway: str) -> None:
+        def replace() -> None:
+            route = new_default_route(_socket.if_nametoindex(device), gateway)
+            exchange(self._kernel, ROUTE, [route.but(flags=CREATE | _REPLACE)])
+
+        in_namespace(self._namespace, replace)
+
+    def _move_ports(self, settings: Document) -> None:
+        """Published ports that led to a network's address lead to the way out that is left."""
+        ports = ports_of(self._record)
+        gone = own_addresses([settings])
+        old = [port for port in ports if port.address in gone]
+        if not old:
+            return
+        withdraw(self._kernel, old)
+        ways, new = self._ways(), []
+        for port in old:
+            family = IPV6 if ":" in port.address else IPV4
+            address = ways.get(family, {}).get(_ADDRESSES[family], "")
+            if address:
+                new.append(port.but(address=address))
+        if new:
+            publish(self._kernel, new)
+        kept = [port for port in ports if port not in old]
+        self._record["Translated"] = [_listed(port) for port in kept + new]
+
+    # ── names ──
+
+    def _know(self, before: list[str], addresses: list[str]) -> None:
+        """The container's own files, written in place, since they are mounted."""
+        directory = self._container.directory
+        hostname = self._container.config["Hostname"]
+        lines = "".join(f"{address}\t{hostname}\n" for address in addresses)
+        with open(f"{directory}/hosts", "ab") as file:
+            file.write(lines.encode())
+        after = list(self._record["Networks"])
+        if any(map(is_of_users, before)) or not any(map(is_of_users, after)):
+            return
+        host_config = self._container.host_config
+        path = f"{directory}/resolv.conf"
+        with open(path, "rb+") as file:
+            if file.read(1 << 20) == servers_file(host_config, before):  # else it was edited
+                file.seek(0)
+                file.truncate()
+                file.write(servers_file(host_config, after))
+        self._serve_names()
+
+    def _serve_names(self) -> None:
+        from minidock.engine.client import MonitorConnection
+
+        connection = MonitorConnection.connect(self._container.socket_path)
+        try:
+            connection.send(frames.SERVE_NAMES)
+            for kind, payload in connection.receive():
+                if kind == frames.FAILED:
+                    raise OSError(payload[1:].decode("utf-8", "replace"))
+        finally:
+            connection.close()
+
+    def _forget(self, addresses: list[str]) -> None:
+        with open(f"{self._container.directory}/hosts", "rb+") as file:
+            lines = file.read(1 << 20).splitlines(keepends=True)
+            gone = {address.encode() for address in addresses}
+            kept = [line for line in lines if line.split()[:1] not in [[one] for one in gone]]
+            if kept != lines:
+                file.seek(0)
+                file.truncate()
+                file.writelines(kept)
+
+
+def _listed(port: Port) -> list[Any]:
+    return [port.protocol, port.host_ip, port.host_port, port.address, port.port]
