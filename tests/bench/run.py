@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
 
+import builds
 import commands
 import facts
 import inputs
@@ -72,6 +73,9 @@ def _bench(options: argparse.Namespace) -> int:
         results = []
         offered = measures.all_measures(disk, peers, fed)
         offered += _travels(disk, peers, fed, undo, absent, quick=options.quick)
+        builders = [peer for peer in peers if isinstance(peer, Engine)]
+        builders += builds.start_buildah(disk, base, absent)
+        offered += builds.measures_of(disk, builders, quick=options.quick)
         for measure in _selected(offered, options.only):
             _say(measure.title)
             rounds = measures.rounds_of(measure, options.rounds)
