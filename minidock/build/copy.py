@@ -48,11 +48,14 @@ def fingerprints(
     Never the time. Reads what it must."""
     held = 0
     lines = []
+    tree, hashes = None, None
     for item in items:
         node, s = item.node, item.node.status
+        if item.tree is not tree or hashes is None:
+            tree, hashes = item.tree, hashes_of(item.tree)
         kind = stat.S_IFMT(s.st_mode)
         if kind == stat.S_IFREG:
-            digest, has_xattrs, content = hashes_of(item.tree).digest(item.tree, node)
+            digest, has_xattrs, content = hashes.digest(tree, node)
             item.digest = digest
             if content is not None and held < _KEPT_CONTENT:
                 item.content = content
