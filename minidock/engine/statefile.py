@@ -10,6 +10,7 @@ See: rename(2), fsync(2)
 from __future__ import annotations
 
 import os
+from _thread import get_native_id
 
 from minidock.linux.files import remove_file
 from minidock.spec.lean_json import dumps, loads
@@ -32,7 +33,7 @@ def write_json(
 def write_file(path: str, content: bytes, *, durable: bool = True, instead_of: str = "") -> None:
     """Replace the file at `path` with `content`, mode 0600. What lies at `instead_of`, which the
     new file makes untrue, goes once that is safely written. Raises `OSError`."""
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{get_native_id()}.tmp"  # a build has threads
     try:
         _take(f"{path}{_ROOM}", temporary)
         _write(temporary, content, durable)

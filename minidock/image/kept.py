@@ -44,7 +44,7 @@ def keep(layout: Layout, chain: ChainID, digest: Digest, size: int) -> None:
         os.utime(path)
     except FileNotFoundError:
         make_private(_home(layout))
-        temporary = f"{layout.blobs.ingest}/{os.getpid()}-{chain.hex}"
+        temporary = f"{layout.blobs.ingest}/{os.getpid()}-{os.urandom(8).hex()}"
         with open(temporary, "wb") as file:
             file.write(f"{digest} {size}\n".encode())
         os.rename(temporary, path)
