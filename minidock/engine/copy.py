@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import stat
 
-from minidock.engine.copy_inside import PIECE, Inside, pieces
+from minidock.engine.copy_inside import PIECE, Inside, described, pieces
 from minidock.engine.copy_names import Arrival, End, arrival, as_typed, clean, led_to, split
 from minidock.engine.copy_view import View
 from minidock.engine.events import tell
@@ -132,7 +132,7 @@ def _receive(pipe: int, place: Arrival, wishes: Wishes) -> None:
     except MinidockError as error:
         raise LocalError(error.message) from error
     except OSError as error:
-        raise _local(error) from error
+        raise LocalError(described(error)) from error
     finally:
         os.close(directory)
 
@@ -151,7 +151,7 @@ def check_output(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise LocalError(f"stat {path}: {_words(error)}") from None
+        raise LocalError(f"stat {described(error)}") from None
     if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
         why = "must be a directory or a regular file: got a device"
         raise LocalError(f'invalid output path: "{path}" {why}')
@@ -166,7 +166,7 @@ def _destination_outside(path: str) -> End:
         except FileNotFoundError:
             return End(path)
         except OSError as error:
-            raise LocalError(f"lstat {path}: {_words(error)}") from None
+            raise LocalError(f"lstat {described(error)}") from None
         if not stat.S_ISLNK(mode):
             return End(path, exists=True, is_directory=stat.S_ISDIR(mode))
         path = os.path.join(split(path)[0], os.readlink(path))
@@ -262,7 +262,7 @@ def _source_outside(path: str, wishes: Wishes) -> tuple[End, str]:
     except OSError as error:
         if isinstance(error, NotADirectoryError):
             raise LocalError("not a directory") from None
-        raise _local(error, "lstat ") from None
+        raise LocalError(f"lstat {described(error)}") from None
     return end.but(exists=True, is_directory=stat.S_ISDIR(mode)), end.name
 
 
@@ -294,16 +294,6 @@ def _arrival(source: End, destination: End) -> Arrival:
         return arrival(source, destination)
     except MinidockError as error:
         raise LocalError(error.message) from None
-
-
-def _local(error: OSError, before: str = "") -> LocalError:
-    where = f"{before}{error.filename}: " if error.filename else ""
-    return LocalError(f"{where}{_words(error)}")
-
-
-def _words(error: OSError) -> str:
-    """What the kernel says, in lower case as Go does."""
-    return (error.strerror or str(error)).lower()
 
 
 class Pipe:
@@ -346,5 +336,5 @@ class Pipe:
         except MinidockError as error:
             raise LocalError(error.message) from error
         except OSError as error:
-            raise _local(error) from error
+            raise LocalError(described(error)) from error
         self.close_write()

@@ -150,9 +150,15 @@ def _said(act: Callable[[Any], Answer], about: object) -> bytes:
     except MinidockError as error:
         answer = {"error": error.message, "missing": isinstance(error, NotFound)}
     except OSError as error:
-        words = (error.strerror or str(error)).lower()
-        answer = {"error": f"{error.filename}: {words}" if error.filename else words}
+        answer = {"error": described(error)}
     return dumps(answer).encode() + b"\n"
+
+
+def described(error: OSError) -> str:
+    """In lower case, as Go's programs say what the kernel says."""
+    words = (error.strerror or str(error)).lower()
+    name = error.filename
+    return f"{os.fsdecode(name)}: {words}" if isinstance(name, (str, bytes)) else words
 
 
 class _Child:
@@ -212,7 +218,7 @@ class _Child:
             if stat.S_ISSOCK(mode):
                 raise MinidockError(f"cannot copy {path}: it is a socket")
             kind = stat.S_IFMT(mode) if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else 0
-            tar = Tar(self._write)
+            tar = Tar(self._write, called, clean(path))
             tar.add(directory, os.fsencode(base), kind, os.fsencode(called))
         except FileNotFoundError:
             raise self._missing(path) from None
@@ -271,9 +277,16 @@ def from_inside(directory: int, base: bytes) -> bytes:
 
 
 class Tar(TreeTar):
-    """A tar that is written inside."""
+    """A tar of what lies at `path`, and is `called` something else in it; written inside."""
 
     problem = "cannot copy"
+
+    def __init__(self, out: Callable[[bytes], object], called: str, path: str) -> None:
+        super().__init__(out)
+        self._called, self._path = os.fsencode(called), os.fsencode(path)
+
+    def error(self, name: bytes, problem: str) -> MinidockError:
+        return super().error(self._path + name[len(self._called) :], problem)
 
     def path_of(self, directory: int, base: bytes) -> bytes:
         return from_inside(directory, base)
