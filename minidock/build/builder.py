@@ -86,6 +86,8 @@ class Build:
         self._lock = allocate_lock()
         self._builds: dict[int, StageBuild] = {}
         self._cancelled = False
+        self.fresh: set[str] = set()  # the keys of what was made in this build
+        self._making: dict[str, Any] = {}
 
     def _global_arguments(self) -> dict[str, str]:
         host = _platform_text(host_platform())
@@ -217,6 +219,12 @@ class Build:
 
             self.stage_hashes = Hashes(self.cache.hashes_path("stages"))
         return self.stage_hashes
+
+    def only_once(self, key: str) -> Any:
+        """For `with`: of two stages that come to the same step, one does it and the other finds it
+        done."""
+        with self._lock:
+            return self._making.setdefault(key, allocate_lock())
 
     def is_fresh(self, number: int) -> bool:
         """Whether nothing of the cache may be used for a stage."""

@@ -24,6 +24,7 @@ from minidock.build.layer import Attributes, LayerMaker
 from minidock.build.sources import clean
 from minidock.errors import InvalidInput, StartFailed
 from minidock.image.stack import Stack, read_text, resolve_as_far
+from minidock.image.whiteout import is_whiteout
 from minidock.isolation.user import find_identity
 
 TYPE_CHECKING = False
@@ -174,6 +175,8 @@ def _planned(items: Sequence[Item], destination: Destination) -> dict[str, Item]
         if before and item.is_top and not before.is_top:
             continue
         planned[path] = item
+    for path, item in planned.items():
+        _check_meaning(path, item)
     below = _Below(destination.base)
     checked = {""}
     for path, item in planned.items():
@@ -190,6 +193,14 @@ def _planned(items: Sequence[Item], destination: Destination) -> dict[str, Item]
         if path and here and here.is_directory != item.node.is_directory:
             raise _in_the_way(path, item)
     return planned
+
+
+def _check_meaning(path: str, item: Item) -> None:
+    """In a layer two things mean that something is deleted. Who copies them means something else,
+    and other engines would not see what is seen here."""
+    status = item.node.status
+    if path.rpartition("/")[2].startswith(".wh.") or is_whiteout(status):
+        raise InvalidInput(f"cannot copy /{path}: in a layer that means a deletion")
 
 
 def _in_the_way(path: str, item: Item) -> InvalidInput:

@@ -169,6 +169,7 @@ class StageBuild:
                 config.history,
                 config.created,
                 config.author,
+                base=image.id.short,
             )
         )
 
@@ -296,13 +297,31 @@ class StageBuild:
         beside the state; `independent` (--link): without the state."""
         build = self.build_
         parent = "" if independent else state.key
-        parts = {**({} if independent else {ABOVE: "\n".join(state.above)}), **parts}
+        if not independent:
+            parts = {"the base image": state.base, ABOVE: "\n".join(state.above), **parts}
         if build.options.epoch is not None:
-            parts["SOURCE_DATE_EPOCH"] = str(build.options.epoch)
+            parts = {**parts, "SOURCE_DATE_EPOCH": str(build.options.epoch)}
         key = key_of(parent, parts)
         place = f"{self.number}/{self._count}"
         build.keys[place] = key
-        made = None if build.is_fresh(self.number) else build.cache.find(key)
+        with build.only_once(key):
+            made = self._found_or_made(state, step, key, place, parent, parts, inputs, make)
+        return state.with_layer(key, made, history, _COMMENT)
+
+    def _found_or_made(
+        self,
+        state: State,
+        step: Step,
+        key: str,
+        place: str,
+        parent: str,
+        parts: Mapping[str, str],
+        inputs: Sequence[str],
+        make: Callable[[Step], NewLayer | None],
+    ) -> Made:
+        build = self.build_
+        anew = build.is_fresh(self.number) and key not in build.fresh
+        made = None if anew else build.cache.find(key)
         if made and made.layer and made.diff_id:
             layer = made.layer, made.diff_id, made.size
             if not build.workshop.find(state.diff_ids, *layer):
@@ -310,13 +329,14 @@ class StageBuild:
         if made:
             build.cache.use(key)
             build.listener.cached(step.number, why_found(made) if build.options.explain else "")
-        else:
-            why = self._why(place, key, parent, parts, inputs) if build.options.explain else ""
-            build.listener.work(step.number, why)
-            made = self._make(step, make)
-            build.cache.put(key, Entry(parent, parts, made), inputs)
-            build.listener.done(step.number)
-        return state.with_layer(key, made, history, _COMMENT)
+            return made
+        why = self._why(place, parent, parts, inputs) if build.options.explain else ""
+        build.listener.work(step.number, why)
+        made = self._make(step, make)
+        build.cache.put(key, Entry(parent, parts, made), inputs)
+        build.fresh.add(key)
+        build.listener.done(step.number)
+        return made
 
     def _make(self, step: Step, make: Callable[[Step], NewLayer | None]) -> Made:
         self.build_.check()
@@ -330,9 +350,7 @@ class StageBuild:
             return Made(self.build_.now())
         return Made(self.build_.now(), layer.descriptor, layer.diff_id, layer.size)
 
-    def _why(
-        self, place: str, key: str, parent: str, parts: Mapping[str, str], inputs: Sequence[str]
-    ) -> str:
+    def _why(self, place: str, parent: str, parts: Mapping[str, str], inputs: Sequence[str]) -> str:
         """Why it was not in the cache."""
         build = self.build_
         if build.is_fresh(self.number):

@@ -43,6 +43,7 @@ class State(Record):
     above: tuple[str, ...] = ()
     cmd_set: bool = False
     made_here: bool = False
+    base: str = ""  # the id of the image that FROM names
     inherited: int = 0
 
     def with_layer(self, key: str, made: Made, created_by: str, comment: str) -> State:

@@ -19,6 +19,7 @@ from minidock.image.catalog import StoredImage
 from minidock.image.kept import KeptLayer, keep, kept_layers, let_go
 from minidock.image.layout import Entry, retag
 from minidock.image.mutate import NewLayer
+from minidock.image.overlap import Behind
 from minidock.image.snapshots import Layer, remove_tree
 from minidock.image.tar_write import END_OF_ARCHIVE
 from minidock.spec.digest import DiffID, chain_ids
@@ -60,7 +61,8 @@ class Workshop:
         """
         try:
             with self._layout.blobs.writer() as blob:
-                size = write(blob.write)
+                with Behind(blob.write) as out:
+                    size = write(out)
                 if blob.size <= len(END_OF_ARCHIVE):
                     remove_tree(directory)
                     return None

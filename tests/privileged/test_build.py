@@ -533,3 +533,34 @@ def test_interrupted(builder: Builder, number: signal.Signals) -> None:
     assert minidock("image", "inspect", "never").returncode == 1
     builder.ok("FROM busybox\nRUN true\n")
     assert minidock("system", "check").stdout.endswith("0 problems found\n")
+
+
+def test_the_same_step_in_two_stages_is_done_once(builder: Builder) -> None:
+    said = builder.ok(
+        "FROM busybox AS a\nRUN sleep 0.3; date +%s%N > /when\n"
+        "FROM busybox AS b\nRUN sleep 0.3; date +%s%N > /when\n"
+        "FROM busybox\nCOPY --from=a /when /a\nCOPY --from=b /when /b\n",
+        "--no-cache",
+    )
+    assert said.count("CACHED") == 4
+    assert len(set(builder.run("cat", "/a", "/b").split())) == 1
+
+
+def test_what_means_deletion_in_a_layer_is_not_copied(builder: Builder) -> None:
+    builder.file(".wh.bin")
+    done = builder("FROM busybox\nCOPY . /\n")
+    assert done.returncode == 1
+    assert "cannot copy /.wh.bin: in a layer that means a deletion" in done.stderr
+    (builder.home / ".wh.bin").unlink()
+    os.mknod(builder.home / "bin", 0o20600, 0)
+    done = builder("FROM busybox\nCOPY . /x/\n")
+    assert done.returncode == 1 and "means a deletion" in done.stderr
+
+
+def test_another_base_image_is_told(builder: Builder) -> None:
+    builder.ok("FROM busybox\nRUN true\n")
+    builder.ok("FROM busybox\nLABEL other=1\n", "-t", "second-base")
+    dockerfile = "ARG B=busybox\nFROM $B\nENV x=1\nRUN echo for-any-base\n"
+    builder.ok(dockerfile)
+    said = builder.ok(dockerfile, "--explain-cache", "--build-arg", "B=second-base")
+    assert "because the base image was " in said
