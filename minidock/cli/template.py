@@ -31,8 +31,8 @@ _EMPTY: dict[str, object] = {}  # struct{}
 INSPECT = Shape(
     maps={
         "Annotations": "", "Data": "", "DriverOpts": "", "ExposedPorts": _NOTHING, "Labels": "",
-        "Networks": None, "PortBindings": _NOTHING, "Ports": _NOTHING, "StorageOpt": "",
-        "Sysctls": "", "Tmpfs": "", "Volumes": _EMPTY,
+        "Networks": None, "Options": "", "PortBindings": _NOTHING, "Ports": _NOTHING,
+        "StorageOpt": "", "Sysctls": "", "Tmpfs": "", "Volumes": _EMPTY,
     },
     lists=frozenset((
         "Args", "Binds", "CapAdd", "CapDrop", "Cmd", "DeviceCgroupRules", "Devices", "Dns",
