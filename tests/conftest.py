@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -65,7 +65,10 @@ def busybox_tarball() -> bytes:
 class Minidock:
     """The command, with a state root of its own. Every call is bounded in time."""
 
+    homes: ClassVar[list[Path]] = []
+
     def __init__(self, home: Path) -> None:
+        self.homes.append(home)
         self.root = home / "root"
         self.run_root = home / "run"
         self.env = {
@@ -144,7 +147,8 @@ def minidock_home(
     minidock.ok("import", "-", "busybox", stdin=root_tarball)
     yield minidock
     minidock.remove_all()
-    take_down_networks(home)
+    for each in minidock.homes:
+        take_down_networks(each)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -264,7 +264,9 @@ class Line:
         return ",".join(sorted(networks_of(self._row.container)))
 
     def Ports(self) -> str:  # noqa: N802
-        return ""
+        from minidock.engine.port_list import ports_of, shown_ports
+
+        return shown_ports(ports_of(self._row.container, self._row.state))
 
     def Mounts(self) -> str:  # noqa: N802
         from minidock.cli.units import ellipsis

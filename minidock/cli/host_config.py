@@ -56,6 +56,11 @@ _LISTS = {
     "device-cgroup-rule": "DeviceCgroupRules",
     "group-add": "GroupAdd",
 }
+_SWITCHES = {
+    "oom-kill-disable": "OomKillDisable",
+    "privileged": "Privileged",
+    "publish-all": "PublishAllPorts",
+}
 _THROTTLES = {
     "device-read-bps": "BlkioDeviceReadBps",
     "device-read-iops": "BlkioDeviceReadIOps",
@@ -88,7 +93,7 @@ def host_config(args: Parsed) -> dict[str, Any]:
                 f"invalid value: {swappiness}. Valid memory swappiness range is 0-100"
             )
         found["MemorySwappiness"] = swappiness
-    for flag, key in (("oom-kill-disable", "OomKillDisable"), ("privileged", "Privileged")):
+    for flag, key in _SWITCHES.items():
         if args.on(flag):
             found[key] = True
     for flag, key in _LISTS.items():
@@ -102,6 +107,10 @@ def host_config(args: Parsed) -> dict[str, Any]:
 
         if not is_of_users(endpoints(args)[0]):
             found["Links"] = list(args.each("link"))
+    if args.each("publish"):
+        from minidock.cli.port_values import bindings
+
+        found["PortBindings"] = bindings(args.each("publish"))
     options = [*args.each("dns-opt"), *args.each("dns-option")]
     if options:
         found["DnsOptions"] = options

@@ -26,6 +26,7 @@ TREE: tuple[tuple[str, str], ...] = (
     ("container update, update", "minidock.cli.container_update:UPDATE"),
     ("container stats, stats", "minidock.cli.container_stats:STATS"),
     ("container top, top", "minidock.cli.container_top:TOP"),
+    ("container port, port", "minidock.cli.container_port:PORT"),
     ("container wait, wait", "minidock.cli.container_state:WAIT"),
     ("container rename, rename", "minidock.cli.container_state:RENAME"),
     ("container rm, container remove, rm", "minidock.cli.container_state:RM"),

@@ -138,6 +138,13 @@ NAME_FLAGS = (
     ),
 )
 
+PORT_FLAGS = (
+    Flag("expose", kind="list", help="Expose a port or a range of ports"),
+    Flag("publish", "p", "list", help="Publish a container's port(s) to the host"),
+    Flag("publish-all", "P", "bool", help="Publish all exposed ports to random ports"),
+)
+"""Which ports of the host lead to it, see port_values.py."""
+
 NETWORK_FLAGS = (
     Flag("ip", help="IPv4 address (e.g., 172.30.100.104)"),
     Flag("ip6", help="IPv6 address (e.g., 2001:db8::33)"),
@@ -159,6 +166,7 @@ HOST_FLAGS = (
     *_SECURITY,
     *_MOUNTS,
     *NAME_FLAGS,
+    *PORT_FLAGS,
     Flag(
         "annotation",
         kind="list",

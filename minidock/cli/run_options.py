@@ -53,6 +53,7 @@ def run_options(args: Parsed, *, attach: bool) -> RunOptions:
         stop_timeout=args.number("stop-timeout") if args.given("stop-timeout") else None,
         host_config=_host_config(args),
         volumes=_volumes(args),
+        exposed=_exposed(args),
     )
 
 
@@ -95,6 +96,14 @@ def _networks(args: Parsed) -> tuple[str, dict[str, Any]]:
     if found == {network: {}} and not is_of_users(network):
         return network, {}
     return network, found
+
+
+def _exposed(args: Parsed) -> tuple[str, ...]:
+    if not args.each("expose"):
+        return ()
+    from minidock.cli.port_values import exposed
+
+    return exposed(args.each("expose"))
 
 
 def _stop_signal(args: Parsed) -> str | None:

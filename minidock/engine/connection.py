@@ -225,8 +225,8 @@ class Publication:
 
 def exposed(document: Document) -> list[str]:
     """The ports that a container says it has, `80/tcp`, published or not."""
-    found = dict.fromkeys(document["Config"].get("ExposedPorts") or ())
-    return list(found | dict.fromkeys(document["HostConfig"].get("PortBindings") or ()))
+    ports = document["Config"].get("ExposedPorts") or ()
+    return [port if "/" in port else f"{port}/tcp" for port in ports]
 
 
 def bindings_of(document: Document) -> dict[str, list[Document]]:

@@ -65,7 +65,7 @@ def take_endpoint(
 
     Raises `Conflict` where an address is taken, or none is left.
     """
-    bridge = stand_on(paths, networks, network)
+    network, bridge = stand_on(paths, networks, network)
     run_dir = paths.run_dir(container_id)
 
     def alive(holder: str) -> bool:

@@ -16,6 +16,7 @@ import os
 from minidock.engine.health import health_of
 from minidock.engine.holding import is_held
 from minidock.engine.mount_point import mount_points
+from minidock.engine.network_settings import network_settings
 from minidock.spec.timestamp import ZERO
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ def inspect_container(container: Container) -> Document:
         "GraphDriver": {"Data": _overlay(container), "Name": "overlay2"},
         "Mounts": [point.shown() for point in mount_points(document)],
         "Config": _in_order(_CONFIG, {**config, "Env": config["Env"] or None}),
-        "NetworkSettings": _network_settings(container, state),
+        "NetworkSettings": network_settings(container, state),
     }
 
 
@@ -116,50 +117,6 @@ def _overlay(container: Container) -> Document:
         "MergedDir": f"{container.directory}/rootfs",
         "UpperDir": container.upper,
         "WorkDir": f"{container.directory}/work",
-    }
-
-
-def _network_settings(container: Container, state: State) -> Document:
-    mode = str(container.document["HostConfig"]["NetworkMode"])
-    own = state.running and mode != "host"
-    return {
-        "Bridge": "",
-        "SandboxID": "",
-        # A path that `nsenter --net=` takes, as Docker's does.
-        "SandboxKey": f"/proc/{state.pid}/ns/net" if own else "",
-        "Ports": {},
-        "HairpinMode": False,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": {
-            mode: {
-                "IPAMConfig": None,
-                "Links": None,
-                "Aliases": None,
-                "MacAddress": "",
-                "DriverOpts": None,
-                "GwPriority": 0,
-                "NetworkID": "",
-                "EndpointID": "",
-                "Gateway": "",
-                "IPAddress": "",
-                "IPPrefixLen": 0,
-                "IPv6Gateway": "",
-                "GlobalIPv6Address": "",
-                "GlobalIPv6PrefixLen": 0,
-                "DNSNames": None,
-            }
-        },
     }
 
 

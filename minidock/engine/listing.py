@@ -5,9 +5,6 @@ do, and asking for a status or giving a limit means that stopped ones are wanted
 values of one filter are alternatives (`status=exited`, `status=created`), except labels, which
 must all be there; different filters must all hold.
 
-What minidock does not have yet is answered as truthfully as what it has: no container has a
-published port so far, so nothing matches that.
-
 See: https://docs.docker.com/reference/cli/docker/container/ls/#filter, moby's daemon/list.go
 """
 
@@ -275,9 +272,19 @@ def _by_task(values: Sequence[str], *_: object) -> Test:
 
 
 def _by_published_port(values: Sequence[str], *_: object) -> Test:
-    for value in values:
-        _ports("publish", value)
-    return lambda *_: False
+    wanted = [_ports("publish", value) for value in values]
+
+    def test(container: Container, state: State) -> bool:
+        from minidock.engine.port_list import ports_of
+
+        return any(
+            int(place["HostPort"]) in ports and port.partition("/")[2] == protocol
+            for port, places in ports_of(container, state).items()
+            for place in places or ()
+            for ports, protocol in wanted
+        )
+
+    return test
 
 
 def _by_exposed_port(values: Sequence[str], *_: object) -> Test:

@@ -15,6 +15,7 @@ import os
 
 from minidock.engine.disconnect import RECORD, ports_of
 from minidock.engine.holding import is_held, lock_of
+from minidock.engine.networks import DEFAULT
 from minidock.engine.statefile import read_json
 from minidock.errors import StartFailed
 from minidock.linux.kernel import LinuxKernel
@@ -33,29 +34,44 @@ if TYPE_CHECKING:
     from minidock.network.nat import Port
 
 
-def stand_on(paths: Paths, networks: Networks, network: Network) -> Bridge:
-    """The network's bridge, with all that belongs to it there. Raises `OSError`, `StartFailed`."""
+def stand_on(paths: Paths, networks: Networks, network: Network) -> tuple[Network, Bridge]:
+    """The network with its bridge, and all that belongs to it there. Raises `OSError`,
+    `StartFailed`."""
     kernel = LinuxKernel()
     bridge = bridges.look(network.bridge)
     if bridge is None:
         with _Alone(paths):
+            _remove_orphans(kernel)
+            network = networks.find(network.id)
+            if network.name == DEFAULT and not bridges.exists(network.bridge):
+                network = networks.renumbered(network)
             bridge = bridges.look(network.bridge) or _make(networks, network)
     if ensure_table(kernel):
         with _Alone(paths):
             restore(paths, networks)
     admit(kernel, network.bridge)
-    return bridge
+    return network, bridge
 
 
 def _make(networks: Networks, network: Network) -> Bridge:
     ensure_table(LinuxKernel())
     open_gate(LinuxKernel(), gate_of(network))
     gateways = [(pool.gateway, pool.subnet) for pool in network.pools]
-    bridges.make(network.bridge, network.mtu, gateways)
+    bridges.make(network.bridge, network.mtu, gateways, networks.record(network))
     bridge = bridges.look(network.bridge)
     if bridge is None:
         raise StartFailed(f"network {network.name}: {network.bridge} does not come up")
     return bridge
+
+
+def _remove_orphans(kernel: LinuxKernel) -> None:
+    """Whoever removes a state root by hand leaves its bridges behind, and they would hold their
+    addresses for ever."""
+    from minidock.network import netlink
+
+    for name, subnets in netlink.orphans():
+        close_gate(kernel, Gate(name, tuple(subnets)))
+        netlink.remove_link(name)
 
 
 def gate_of(network: Network) -> Gate:
@@ -95,10 +111,7 @@ def take_down(paths: Paths, networks: Networks, network: Network) -> None:
 
     kernel = LinuxKernel()
     with _Alone(paths):
-        try:
-            close_gate(kernel, gate_of(network))
-        except FileNotFoundError:
-            pass  # no container was ever on it, since the boot or since the rules were flushed
+        close_gate(kernel, gate_of(network))
         expel(kernel, network.bridge)
         remove_link(network.bridge)
         directory = networks.leases(network)

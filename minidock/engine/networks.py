@@ -141,6 +141,10 @@ class Networks:
         """The directory of the network's leases; see network/ipam.py."""
         return f"{self._leases}/{network.id}"
 
+    def record(self, network: Network) -> str:
+        """The path of its record."""
+        return f"{self._directory}/{network.id}.json"
+
     def all(self) -> list[Network]:
         """Every network, by name, the three that are always there among them."""
         self.default()
@@ -251,6 +255,25 @@ class Networks:
         finally:
             os.close(lock)
         return Network(document)
+
+    def renumbered(self, network: Network) -> Network:
+        """The default network with other addresses, if since it was made the host has come to use
+        those itself: a machine may be in another place after each boot."""
+        from minidock.network.netlink import subnets_of_host
+
+        used = subnets_of_host()
+        if not any(pool.subnet.overlaps(other) for pool in network.pools for other in used):
+            return network
+        lock = self._lock()
+        try:
+            ipam = {**network.document["IPAM"], "Config": None}
+            ipv6 = bool(network.document["EnableIPv6"])
+            self.write({**network.document, "IPAM": ipam})
+            config = self._complete([], ipv4=True, ipv6=ipv6)
+            self.write({**network.document, "IPAM": {**ipam, "Config": config}})
+        finally:
+            os.close(lock)
+        return self.default()
 
     def write(self, document: Document) -> None:
         """Replace a network's record."""

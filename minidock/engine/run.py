@@ -54,6 +54,7 @@ class RunOptions(Record):
     entrypoint: str | None = None
     read_only: bool = False
     network: str = "bridge"
+    exposed: tuple[str, ...] = ()  # ports it has: "80/tcp"
     endpoints: Mapping[str, Any] = {}  # how it is on its networks: Docker's EndpointSettings
     init: bool | None = None
     stop_signal: str | None = None
@@ -170,6 +171,10 @@ def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
         if asked.get("UTSMode") == "host" and options.hostname:
             raise InvalidInput("conflicting options: hostname and the UTS mode")
         asked = host_config.checked(asked, find, warn)
+        if options.network == "host" and (
+            asked.get("PortBindings") or asked.get("PublishAllPorts")
+        ):
+            warn("Published ports are discarded when using host network mode")
         if asked.get("UsernsMode") == "auto":
             host_config.check_own_users(asked, options.network)
     return {
@@ -311,8 +316,10 @@ def _config(options: RunOptions, image: StoredImage, container_id: str) -> dict[
         config["Healthcheck"] = merge_check(options.health_check, base.get("Healthcheck"))
     if base.get("Shell"):
         config["Shell"] = base["Shell"]
-    if base.get("ExposedPorts"):
-        config["ExposedPorts"] = base["ExposedPorts"]
+    published = options.host_config.get("PortBindings") or ()
+    ports = [*(base.get("ExposedPorts") or ()), *options.exposed, *published]
+    if ports:
+        config["ExposedPorts"] = {port: {} for port in ports}
     return config
 
 

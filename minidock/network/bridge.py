@@ -38,6 +38,11 @@ class Bridge(Record):
     ipv6: bool
 
 
+def exists(name: str) -> bool:
+    """Whether there is a device of this name, complete or not."""
+    return os.path.exists(f"/sys/class/net/{name}")
+
+
 def look(name: str) -> Bridge | None:
     """The bridge of this name, if it is there and complete."""
     try:
@@ -49,12 +54,13 @@ def look(name: str) -> Bridge | None:
     return Bridge(name, index, mtu, _setting(f"{_IPV6_SETTINGS}/{name}/disable_ipv6") == "0")
 
 
-def make(name: str, mtu: int, gateways: Sequence[tuple[str, Subnet]]) -> None:
-    """Make the bridge whole; `mtu` 0 is the uplink's. Raises `OSError`."""
+def make(name: str, mtu: int, gateways: Sequence[tuple[str, Subnet]], record: str) -> None:
+    """Make the bridge whole; `mtu` 0 is the uplink's, `record` the path of the network's record.
+    Raises `OSError`."""
     from minidock.network import netlink
 
     prefixes = [(address, subnet.prefix) for address, subnet in gateways]
-    netlink.make_bridge(name, mtu or netlink.uplink_mtu(), prefixes)
+    netlink.make_bridge(name, mtu or netlink.uplink_mtu(), prefixes, record)
     # What the host's loopback sends to a published port may leave by this device, and only by it.
     _write(f"{_IPV4_SETTINGS}/conf/{name}/route_localnet", "1")
     _write(f"{_IPV4_SETTINGS}/ip_forward", "1")

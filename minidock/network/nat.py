@@ -167,8 +167,12 @@ def open_gate(kernel: Kernel, gate: Gate) -> None:
 
 
 def close_gate(kernel: Kernel, gate: Gate) -> None:
-    """The reverse. Raises `FileNotFoundError` where something of it is not there."""
-    nft.send(kernel, [nft.delete_elements(TABLE, name, found) for name, found in _of_gate(gate)])
+    """The reverse, for what of it is there. Raises `OSError`."""
+    for name, found in _of_gate(gate):
+        try:
+            nft.send(kernel, [nft.delete_elements(TABLE, name, found)])
+        except FileNotFoundError:
+            continue  # it never was, or the rules were flushed
 
 
 def _of_gate(gate: Gate) -> Iterator[tuple[str, list[bytes]]]:

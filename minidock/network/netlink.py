@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-_IFF_UP = 1
+_ALIAS = "minidock "
 _MAIN_TABLE = 254
 _LOCAL_TABLE = 255
 _IFA_F_NODAD = 2
@@ -60,9 +60,13 @@ def uplink_mtu() -> int:
     return min(sizes, default=1500)
 
 
-def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]]) -> None:
+def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]], record: str) -> None:
     """Make the bridge `name`, or go on with one that is half made, and give it its `addresses`
-    (text and length of the prefix). It stays down: see `set_up`. Raises `OSError`."""
+    (text and length of the prefix). It stays down: see `set_up`. `record` is the path of the
+    network's, and is written on the device, so that `orphans` can find those without one.
+
+    Raises `OSError`.
+    """
     with _iproute() as ipr:
         found = ipr.link_lookup(ifname=name)
         if not found:
@@ -71,10 +75,28 @@ def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]]) -> No
             mac = ":".join(f"{byte:02x}" for byte in b"\x02\x42" + os.urandom(4))
             ipr.link("add", ifname=name, kind="bridge", address=mac)
             found = ipr.link_lookup(ifname=name)
+        ipr.link("set", index=found[0], ifalias=f"{_ALIAS}{record}")
         # Not while it is made: only one that was set later outlasts the coming and going of ports.
         ipr.link("set", index=found[0], mtu=mtu)
         for address, prefix in addresses:
             _add_address(ipr, found[0], address, prefix)
+
+
+def orphans() -> list[tuple[str, list[Subnet]]]:
+    """The bridges of networks whose records are gone, because somebody removed the directory they
+    lay in; each with the subnets that it has addresses in."""
+    found = []
+    with _iproute() as ipr:
+        for link in ipr.get_links():
+            alias = link.get_attr("IFLA_IFALIAS") or ""
+            if alias.startswith(_ALIAS) and not os.path.exists(alias.removeprefix(_ALIAS)):
+                addresses = [a for a in ipr.get_addr(index=link["index"]) if not a["scope"]]
+                subnets = [
+                    parse_subnet(f"{address.get_attr('IFA_ADDRESS')}/{address['prefixlen']}")
+                    for address in addresses
+                ]
+                found.append((link.get_attr("IFLA_IFNAME"), subnets))
+    return found
 
 
 def _add_address(ipr: Any, link: int, address: str, prefix: int) -> None:
