@@ -183,6 +183,31 @@ def test_a_target(tmp_path: Path, kind: str) -> None:
     at_every_point(tmp_path, build, attack)
 
 
+@pytest.mark.parametrize("recursive", [True, False])
+def test_a_part_of_a_volume(tmp_path: Path, recursive: bool) -> None:
+    """What is shown is in the volume, whatever a container that has it makes of the way there."""
+
+    def build(home: Path) -> None:
+        for name in ("root", "canary", "volume/dir/inner"):
+            (home / name).mkdir(parents=True)
+        (home / "volume" / "dir" / "inner" / "ours").touch()
+        (home / "canary" / "inner").mkdir()
+        (home / "canary" / "inner" / "secret").touch()
+        (home / "volume" / "evil").symlink_to(home / "canary")
+
+    def attack(home: Path, after: int) -> bool:
+        volume = f"{home}/volume"
+        step = BindMount(volume, "/part", recursive=recursive, subpath="dir/inner")
+        ctx = Context()
+        ctx.root = os.open(home / "root", os.O_PATH | os.O_DIRECTORY)
+        kernel = MeddlingKernel(after, lambda: exchange(f"{volume}/dir", f"{volume}/evil"))
+        done = applied(step, kernel, ctx)
+        assert not done or os.listdir(home / "root" / "part") == ["ours"]
+        return done
+
+    at_every_point(tmp_path, build, attack)
+
+
 def test_a_copy(tmp_path: Path) -> None:
     """`tmpcopyup` of a directory in which another becomes a link to one of the host's."""
 
