@@ -272,54 +272,15 @@ def _by_task(values: Sequence[str], *_: object) -> Test:
 
 
 def _by_published_port(values: Sequence[str], *_: object) -> Test:
-    wanted = [_ports("publish", value) for value in values]
+    from minidock.engine.port_filters import by_published_port
 
-    def test(container: Container, state: State) -> bool:
-        from minidock.engine.port_list import ports_of
-
-        return any(
-            int(place["HostPort"]) in ports and port.partition("/")[2] == protocol
-            for port, places in ports_of(container, state).items()
-            for place in places or ()
-            for ports, protocol in wanted
-        )
-
-    return test
+    return by_published_port(values)
 
 
 def _by_exposed_port(values: Sequence[str], *_: object) -> Test:
-    wanted = [_ports("expose", value) for value in values]
+    from minidock.engine.port_filters import by_exposed_port
 
-    def test(container: Container, _: State) -> bool:
-        exposed = container.document["Config"].get("ExposedPorts") or {}
-        pairs = [name.partition("/") for name in exposed]
-        return any(
-            number.isdigit() and int(number) in ports and (protocol or "tcp") == wanted_protocol
-            for ports, wanted_protocol in wanted
-            for number, _, protocol in pairs
-        )
-
-    return test
-
-
-def _ports(name: str, value: str) -> tuple[range, str]:
-    """`80`, `80/udp`, `8000-8010/tcp` → the ports and the protocol. nat.ParsePortRange"""
-    if ":" in value:
-        raise InvalidInput(f"filter for '{name}' should not contain ':': {value}")
-    numbers, _, protocol = value.partition("/")
-    first, _, last = numbers.partition("-")
-    last = last or first
-    why = "" if numbers else "empty string specified for ports"
-    for text in (first, last):
-        digits = text.isascii() and text.isdigit()
-        if not why and not (digits and int(text) < 1 << 16):
-            problem = "value out of range" if digits else "invalid syntax"
-            why = f'strconv.ParseUint: parsing "{text}": {problem}'
-    if not why and int(last) < int(first):
-        why = f"invalid range specified for port: {numbers}"
-    if why:
-        raise InvalidInput(f"error while looking up for {name} {value}: {why}")
-    return range(int(first), int(last) + 1), protocol.lower() or "tcp"
+    return by_exposed_port(values)
 
 
 _FILTERS: Mapping[str, Callable[[Sequence[str], Containers, ImageStore], Test]] = {

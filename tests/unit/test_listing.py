@@ -59,8 +59,14 @@ class Fleet:
         end = {"FinishedAt": "2026-11-23T10:30:00Z"}
         self.add("first", "a0", started=alive, labels={"x": "1", "empty": ""})
         self.add("second", "a1", "child", CHILD, started=dead, exited={"ExitCode": 3, **end})
-        self.add("third", "b2", labels={"x": "2"}, exposed={"80/tcp": {}, "53/udp": {}})
-        self.add("fourth", "b3", "other", OTHER, started=dead, exited={"ExitCode": 0, **end})
+        every: dict[str, object] = {"PublishAllPorts": True}
+        exposed: dict[str, object] = {"80/tcp": {}, "53/udp": {}}
+        self.add("third", "b2", labels={"x": "2"}, exposed=exposed, ports=every)
+        bound: dict[str, object] = {
+            "PortBindings": {"8000/tcp": [{"HostPort": "80"}], "9000/udp": []}
+        }
+        ended: dict[str, object] = {"ExitCode": 0, **end}
+        self.add("fourth", "b3", "other", OTHER, started=dead, exited=ended, ports=bound)
         self.add("fifth", "b4", started=alive, network="host")
 
     def add(
@@ -75,6 +81,7 @@ class Fleet:
         labels: dict[str, str] | None = None,
         exposed: dict[str, object] | None = None,
         network: str = "none",
+        ports: dict[str, object] | None = None,
     ) -> None:
         container_id = digits + "0" * 62
         directory = Path(self.paths.container(container_id))
@@ -87,7 +94,7 @@ class Fleet:
             "Image": image_id,
             "ImageName": image,
             "Config": {"Labels": labels, "ExposedPorts": exposed},
-            "HostConfig": {"NetworkMode": network},
+            "HostConfig": {"NetworkMode": network, **(ports or {})},
         }
         (directory / "container.json").write_text(json.dumps(document))
         for file, content in (("started", started), ("exited", exited)):
@@ -166,7 +173,11 @@ def test_running_all_and_the_newest(fleet: Fleet) -> None:
         (["is-task=true"], ""),
         (["isolation=default"], "fifth fourth third second first"),
         (["volume=/data"], ""),
-        (["publish=80"], ""),
+        (["publish=80"], "third"),  # with all that it has
+        (["publish=8000"], "fourth"),  # the container's port, not the host's
+        (["publish=8000/udp"], ""),
+        (["publish=7999-9001/udp"], "fourth"),
+        (["publish=53/udp", "publish=8000"], "fourth third"),
         (["expose=80"], "third"),
         (["expose=80/udp"], ""),
         (["expose=50-60/udp"], "third"),
