@@ -34,6 +34,7 @@ from minidock.spec.timestamp import format_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Sequence
     from typing import Any
 
@@ -50,6 +51,38 @@ if TYPE_CHECKING:
     from minidock.spec.reference import Reference
 
 INLINE_CACHE = "io.minidock.build.cache"  # in an image's config: keys of its steps
+
+
+class Monitors:
+    """Monitors that were started before they are needed: each takes 40 ms to get ready, in which
+    there is something else to do."""
+
+    def __init__(self) -> None:
+        self._ready: list[_socket.socket] = []
+
+    def add(self, socket: _socket.socket) -> None:
+        self._ready.append(socket)
+
+    def spawn(self) -> None:
+        """Start one for later."""
+        from minidock.engine.spawn import spawn_monitor
+
+        if not self._ready:
+            self.add(spawn_monitor())
+
+    def take(self) -> _socket.socket:
+        """One to be given an order."""
+        from minidock.engine.spawn import spawn_monitor
+
+        try:
+            return self._ready.pop()
+        except IndexError:
+            return spawn_monitor()
+
+    def close(self) -> None:
+        """Those that were not needed end."""
+        while self._ready:
+            self._ready.pop().close()
 
 
 class Build:
@@ -86,6 +119,7 @@ class Build:
         self._lock = allocate_lock()
         self._builds: dict[int, StageBuild] = {}
         self._cancelled = False
+        self.monitors = Monitors()
         self.fresh: set[str] = set()  # the keys of what was made in this build
         self._making: dict[str, Any] = {}
 
@@ -148,6 +182,7 @@ class Build:
                 return self._builds[self.target].build()
             return self._in_threads(sorted(needed))
         finally:
+            self.monitors.close()
             self.hashes.save()
             if self.stage_hashes:
                 self.stage_hashes.save()

@@ -146,6 +146,13 @@ class Cache:
 
     def _write(self, name: str, data: bytes) -> None:
         """All of it or nothing; after a power cut it may be spoiled, and is then not used."""
+        try:
+            self._write_once(name, data)
+        except FileNotFoundError:  # a prune has taken the directory away meanwhile
+            make_private(os.path.dirname(f"{self._home}/{name}"))
+            self._write_once(name, data)
+
+    def _write_once(self, name: str, data: bytes) -> None:
         path = f"{self._home}/{name}"
         temporary = f"{path}.{unique_name()}.tmp"
         try:

@@ -33,7 +33,6 @@ from minidock.engine.containers import Containers
 from minidock.engine.monitor_order import Order
 from minidock.engine.run import RunOptions, create
 from minidock.engine.run import start as start_container
-from minidock.engine.spawn import spawn_monitor
 from minidock.engine.statefile import read_json, write_json
 from minidock.image.pack import write_layer
 from minidock.image.store import ImageStore
@@ -125,7 +124,7 @@ class _Running:
 
     def run(self, words: list[str], environment: tuple[str, ...], network: str) -> NewLayer | None:
         """Do it; the layer. Raises `RunFailed`, `MinidockError`, `OSError`."""
-        connection = _Bound(spawn_monitor())  # it gets ready while we do
+        connection = _Bound(self._build.monitors.take())  # it gets ready while we do
         try:
             container = self._create(words, environment, network)
             upper = self._build.workshop.directory()
@@ -190,6 +189,8 @@ class _Running:
                 raise RunFailed(outcome.message, code=outcome.code)
             started = True
             self._stage.running(connection)
+            if self._stage.has_more_runs:  # whose steps cannot be in the cache now
+                self._build.monitors.spawn()
             return self._listen(connection)
         except KeyboardInterrupt:
             self._abandon(connection, started)

@@ -69,6 +69,7 @@ class StageBuild:
         self._over.acquire()
         self._running: MonitorConnection | None = None
         self._step: Step | None = None
+        self.has_more_runs = False
 
     # ── as a whole ──
 
@@ -130,8 +131,12 @@ class StageBuild:
             self._total += sum(isinstance(instruction, _STEPS) for instruction in triggers)
             config = {k: v for k, v in state.config.items() if k != "OnBuild"}
             state = state.but(config=config)
-        for instruction in (*triggers, *instructions):
+        instructions = (*triggers, *instructions)
+        runs = sum(isinstance(instruction, Run) for instruction in instructions)
+        for instruction in instructions:
             self.build_.check()
+            runs -= isinstance(instruction, Run)
+            self.has_more_runs = runs > 0
             self._step = None
             try:
                 state = self._do(state, instruction)

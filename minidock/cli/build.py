@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from minidock.cli.build_flags import FLAGS, UNSUPPORTED
 from minidock.cli.command import ClientError, Command
 from minidock.errors import InvalidInput, MinidockError
@@ -37,6 +39,11 @@ __all__ = ["BUILD", "UNSUPPORTED"]
 
 def build(args: Parsed, app: App) -> int:
     """`minidock build`"""
+    if args.on("no-cache") or not os.path.isdir(f"{app.root}/build/last"):
+        # Nothing can be in the cache, so a monitor will be needed: it gets ready meanwhile.
+        from minidock.engine.spawn import spawn_monitor
+
+        app.monitor = spawn_monitor()
     from minidock.build.context import open_context
     from minidock.build.dockerfile import parse_dockerfile
     from minidock.build.instructions import DockerfileError
@@ -65,6 +72,9 @@ def build(args: Parsed, app: App) -> int:
                 dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
                 progress.lint(dockerfile)
                 build = _new_build(paths, images, context, dockerfile, options, progress)
+                if app.monitor:
+                    build.monitors.add(app.monitor)
+                    app.monitor = None
                 state = build.build()
                 if out:
                     for output in out:
