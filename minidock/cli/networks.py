@@ -232,9 +232,11 @@ def prune(args: Parsed, app: App) -> int:
 
 def tell_pruned(app: App, which: Wanted) -> None:
     """Remove the networks that nobody is on, and say which."""
+    from minidock.engine import image_events
     from minidock.engine.network_use import prune_networks
 
     names = prune_networks(_paths(app), which)
+    image_events.tell_pruned(app.run_root, "network", 0)
     if names:
         app.out("\n".join(("Deleted Networks:", *names)) + "\n\n")
 
