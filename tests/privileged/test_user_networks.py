@@ -32,7 +32,7 @@ def sh(minidock, name: str, script: str) -> tuple[int, str]:
 
 def asks(minidock, name: str, other: str) -> str:
     """The address that `name` is told for `other`, which answers it too; "" where there is none."""
-    code, text = sh(minidock, name, f"busybox ping -c 1 -W 2 {other}")
+    code, text = sh(minidock, name, f"busybox ping -c 1 -W 1 {other}")
     return text.partition("(")[2].partition(")")[0] if code == 0 else ""
 
 
@@ -298,7 +298,7 @@ def test_fifty_on_one_network(minidock) -> None:
     minidock.ok("network", "create", "crowd")
     addresses = {run(minidock, f"c{n}", "crowd") for n in range(50)}
     assert len(addresses) == 50
-    script = "for n in $(seq 0 49); do busybox ping -c 1 -W 2 c$n >/dev/null || echo no $n; done"
+    script = "for n in $(seq 0 49); do busybox ping -c 1 -W 1 c$n >/dev/null || echo no $n; done"
     assert sh(minidock, "c49", script) == (0, "")
     assert len(json.loads(minidock.ok("network", "inspect", "crowd"))[0]["Containers"]) == 50
 
