@@ -45,8 +45,8 @@ def fill_volumes(
     Raises `InvalidInput` where a file lies in the place of a volume, `StoreError`.
     """
     points = mount_points(document)
-    volumes = [point for point in points if point.kind == "volume"]
-    if not any(point.copy for point in volumes):
+    volumes = [point for point in points if point.copy and not _is_full(point)]
+    if not volumes:
         return points
     message = _in_child(lambda: _fill_all(directory, lowerdirs, volumes))
     if message.startswith("!"):
@@ -54,6 +54,15 @@ def fill_volumes(
     if message:
         raise StoreError(message)
     return points
+
+
+def _is_full(point: MountPoint) -> bool:
+    """Whether there is nothing to be done, as far as that can be seen from here."""
+    home = os.path.dirname(point.source)
+    if (point.options or {}).get("type") or os.path.isdir(f"{home}/{_READY}"):
+        return False
+    with os.scandir(point.source) as entries:
+        return any(entries)
 
 
 def _in_child(work: Callable[[], None]) -> str:
@@ -106,10 +115,9 @@ def _fill_all(directory: str, lowerdirs: Sequence[str], points: Sequence[MountPo
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             where = f"{directory}/rootfs{point.destination}"
             raise InvalidInput(f"cannot mount volume over existing file, file exists {where}")
-        if point.copy:
-            source = os.open(f"/proc/self/fd/{place}", _DIRECTORY)
-            _fill(point, source)
-            os.close(source)
+        source = os.open(f"/proc/self/fd/{place}", _DIRECTORY)
+        _fill(point, source)
+        os.close(source)
         os.close(place)
 
 
