@@ -65,7 +65,7 @@ def fingerprints(
                 item.xattrs = item.tree.xattrs(node)
             what = digest.hex()
         elif kind == stat.S_IFLNK:
-            what = item.tree.target(node)
+            what = _on_one_line(item.tree.target(node))
         elif kind == stat.S_IFDIR:
             item.xattrs = item.tree.xattrs(node)
             what = ""
@@ -74,8 +74,15 @@ def fingerprints(
         owner = f"{s.st_uid}:{s.st_gid}" if owners else ""
         more = sha256(repr(sorted(item.xattrs.items())).encode()).hexdigest() if item.xattrs else ""
         mode = stat.S_IMODE(s.st_mode)
-        lines.append(f"{item.place}\0{_KINDS[kind]}{mode:o}\0{owner}\0{what}\0{more}")
+        lines.append(f"{_on_one_line(item.place)}\0{_KINDS[kind]}{mode:o}\0{owner}\0{what}\0{more}")
     return lines
+
+
+def _on_one_line(name: str) -> str:
+    """A name may have any character in it; no two may become the same."""
+    if "\n" not in name and "\\" not in name:
+        return name
+    return name.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 class Destination:

@@ -32,6 +32,7 @@ from minidock.image.tar_format import (
     SYMLINK,
     padding,
 )
+from minidock.image.tar_sparse import hole_writer
 from minidock.image.tar_write import END_OF_ARCHIVE, encode_header
 
 TYPE_CHECKING = False
@@ -207,13 +208,20 @@ class LayerMaker:
         fd = self._create(path)
         try:
             left = size
+            has_holes = node.status.st_blocks * 512 < size
+            skip_zeros = hole_writer(fd)
             while left:
                 piece = os.read(source, min(left, _PIECE))
                 if not piece:
                     raise changed(node)
                 self._out(piece)
-                write_all(fd, piece)
+                if has_holes:
+                    skip_zeros(memoryview(piece))
+                else:
+                    write_all(fd, piece)
                 left -= len(piece)
+            if has_holes:
+                os.ftruncate(fd, size)
             if not same_file(os.fstat(source), node.status):
                 raise changed(node)
             self._finish_file(fd, about)

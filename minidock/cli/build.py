@@ -6,7 +6,7 @@ import os
 
 from minidock.cli.build_flags import FLAGS, UNSUPPORTED
 from minidock.cli.command import ClientError, Command
-from minidock.errors import InvalidInput, MinidockError
+from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def build(args: Parsed, app: App) -> int:
     from minidock.cli.build_progress import watch
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
+    from minidock.spec.reference import parse_reference
 
-    tags = [_tag(text) for text in args.each("tag")]
+    tags = [parse_reference(text) for text in args.each("tag")]
     out = outputs(args.each("output"), app)
     progress = watch(app, args.text("progress"), quiet=args.on("quiet"))
     options = _options(args, app, progress)
@@ -114,27 +115,13 @@ def _new_build(*parts: object) -> Build:
 def _finish(
     build: Build, state: object, tags: list[Reference], progress: Progress, args: Parsed
 ) -> str:
+    from minidock.engine.image_events import tell_image
+
     image = build.finish(state, tags)  # type: ignore[arg-type]
+    for tag in tags:
+        tell_image(build.paths.run_root, "tag", image, tag.familiar)
     progress.named(str(image.id), [tag.familiar for tag in tags])
     return str(image.id)
-
-
-def _tag(text: str) -> Reference:
-    from minidock.spec.quoting import quote
-    from minidock.spec.reference import parse_reference
-
-    try:
-        reference = parse_reference(text)
-    except InvalidInput as error:
-        raise ClientError(
-            f'invalid argument {quote(text)} for "-t, --tag" flag: {error.message}'
-        ) from None
-    if reference.digest:
-        raise ClientError(
-            f'invalid argument {quote(text)} for "-t, --tag" flag: '
-            "refusing to create a tag with a digest reference"
-        )
-    return reference
 
 
 def _options(args: Parsed, app: App, progress: Progress) -> BuildOptions:

@@ -36,7 +36,13 @@ FLAGS = (
     Flag("shm-size", value="bytes", check=_SIZE, help="Shared memory size for build containers"),
     Flag("squash", kind="bool", help="Squash newly built layers into a single new layer"),
     Flag("ssh", kind="list", help='SSH agent socket to expose (format: "default|id=socket")'),
-    Flag("tag", "t", "list", help='Name and optionally a tag (format: "name:tag")'),
+    Flag(
+        "tag",
+        "t",
+        "list",
+        check="minidock.cli.build_values:tag",
+        help='Name and optionally a tag (format: "name:tag")',
+    ),
     Flag("target", help="Set the target build stage to build"),
     Flag("ulimit", kind="list", value="ulimit", check=_VALUES + "ulimit", help="Ulimit options"),
 )

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 _EPOCH = "SOURCE_DATE_EPOCH"
 
 
+def tag(text: str) -> str:
+    """`-t`: a name that an image can have. Raises `ValueError` in Docker's words."""
+    from minidock.errors import InvalidInput
+    from minidock.spec.reference import parse_reference
+
+    try:
+        reference = parse_reference(text)
+    except InvalidInput as error:
+        raise ValueError(error.message) from None
+    if reference.digest:
+        raise ValueError("refusing to create a tag with a digest reference")
+    return text
+
+
 def arguments(given: Iterable[str]) -> dict[str, str]:
     """`NAME=value`, or `NAME` for the one of our environment, if it has one. The proxies' and
     SOURCE_DATE_EPOCH are taken from there in any case."""
