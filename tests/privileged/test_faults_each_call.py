@@ -98,6 +98,10 @@ def left_below(minidock) -> set[str]:
         for directory in (minidock.root / "containers", minidock.root / "names", minidock.run_root)
         for entry in directory.iterdir()
     }
+    # What has happened may be known, and networks go on; addresses must have been given back.
+    found -= {"run/events", "run/networks"}
+    leases = (minidock.run_root / "networks").glob("*/[!.]*")
+    found |= {f"lease {path.name}" for path in leases}
     found |= {str(path) for path in minidock.root.rglob("*.tmp")}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
