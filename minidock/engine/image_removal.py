@@ -44,18 +44,18 @@ def remove_image(
 
 
 def image_uses(containers: Containers) -> list[ImageUse]:
-    """What every container claims of its image."""
+    """What every container claims: of its image, and of those that are mounted into it."""
     from minidock.image.removal import ImageUse
 
-    return [
-        ImageUse(
-            container.id,
-            str(container.document["Image"]),
-            container.state().active,
-            lowerdirs(container),
-        )
-        for container in containers.all()
-    ]
+    found = []
+    for container in containers.all():
+        active, document = container.state().active, container.document
+        found.append(ImageUse(container.id, str(document["Image"]), active, lowerdirs(container)))
+        for point in document.get("MountPoints", ()):
+            if point["Type"] == "image":
+                layers = tuple(point["Layers"])
+                found.append(ImageUse(container.id, point["Image"], active, layers))
+    return found
 
 
 def lowerdirs(container: Container) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from minidock.engine.tmpfs import tmpfs_options
 from minidock.errors import InvalidInput
+from minidock.spec.overlay import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from minidock.engine.mount_point import MountPoint
 
+_PAGE = 4096  # mount(2) copies one page of options and no more
 SHARED, SLAVE = ("shared", "rshared"), ("slave", "rslave")
 
 
@@ -39,6 +41,8 @@ def mount_entries(points: Sequence[MountPoint], *, own_users: bool) -> list[dict
 def _entry(point: MountPoint, own_users: bool) -> dict[str, Any]:
     if point.kind == "tmpfs":
         return _mount(point, "tmpfs", "tmpfs", tmpfs_options(point.tmpfs))
+    if point.kind == "image":
+        return _image(point, own_users)
     words = ["bind" if point.recursion == "disabled" else "rbind", point.propagation or "rprivate"]
     if not point.writable:
         words.append("ro" if point.recursion == "writable" else "rro")
@@ -53,6 +57,18 @@ def _entry(point: MountPoint, own_users: bool) -> dict[str, Any]:
 def _mount(point: MountPoint, kind: str, source: str, options: list[str]) -> dict[str, Any]:
     path = point.destination
     return {"destination": path, "type": kind, "source": source, "options": options}
+
+
+def _image(point: MountPoint, own_users: bool) -> dict[str, Any]:
+    """An image's layers, stacked without a writable one on top. overlayfs takes no single layer."""
+    if own_users:
+        raise InvalidInput(f"image {point.name}: minidock cannot mount it with --userns auto")
+    if len(point.layers) == 1:
+        return _mount(point, "bind", point.layers[0], ["bind", "rprivate", "rro"])
+    stack = "lowerdir=" + ":".join(escape(layer) for layer in point.layers)
+    if len(stack) >= _PAGE:
+        raise InvalidInput(f"image {point.name} has more layers than one mount can have")
+    return _mount(point, "overlay", "overlay", [stack])
 
 
 def _filesystem(point: MountPoint, bind: list[str], own_users: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ counts, unless both were asked for by name, which is an error:
 
     --volumes-from   what another container has, under the same paths
     -v               `/host:/path` (a bind), `data:/path` (a volume), with a mode: mount_spec.py
-    --mount          the same in other words, and tmpfs
+    --mount          the same in other words, and tmpfs, and other images
     VOLUME           paths that the image, or `-v /path`, wants to have outside of the container's
                      own files: each gets an anonymous volume, unless something else is there
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Container
     from minidock.engine.paths import Paths
     from minidock.engine.volumes import Volume
+    from minidock.image.store import ImageStore
 
     Find = Callable[[str], Container]
     Config = Mapping[str, Any]
@@ -129,12 +130,14 @@ def _named(point: MountPoint, root: str) -> MountPoint:
     return point.but(name=name, driver=DRIVER, source=f"{root}/volumes/{name}/_data")
 
 
-def make_volumes(paths: Paths, directory: str, document: dict[str, Any]) -> list[int]:
+def make_volumes(
+    paths: Paths, directory: str, document: dict[str, Any], images: ImageStore
+) -> list[int]:
     """Make the volumes that are not there, of the container in `directory`, and hold all of them:
     the descriptors do, until they are closed.
 
     In `document`, which will be container.json, the options are filled in of those that were there
-    already. Raises `MinidockError`, `OSError`.
+    already, and where images lie. Raises `MinidockError`, `OSError`.
     """
     points = mount_points(document)
     anonymous = [point.name for point in points if point.kind == "volume" and point.anonymous]
@@ -151,6 +154,8 @@ def make_volumes(paths: Paths, directory: str, document: dict[str, Any]) -> list
                 volume, fd = _held_volume(paths, volumes, point)
                 held.append(fd)
                 point = point.but(options=volume.options)
+            elif point.kind == "image" and not point.image:
+                point = _unpacked(point, images)
             found.append(point.document())
     except BaseException:
         for fd in held:
@@ -158,6 +163,17 @@ def make_volumes(paths: Paths, directory: str, document: dict[str, Any]) -> list
         raise
     document["MountPoints"] = found
     return held
+
+
+def _unpacked(point: MountPoint, images: ImageStore) -> MountPoint:
+    try:
+        image = images.resolve(point.name)
+    except NotFound as error:  # said otherwise, lest the container's own image be pulled
+        raise InvalidInput(error.message, hint=f"It can be had by `pull {point.name}`.") from error
+    layers = images.lowerdirs(image)
+    if not layers:
+        raise InvalidInput(f"image {point.name} has no layers: there is nothing to be mounted")
+    return point.but(image=str(image.id), layers=layers, source=layers[0])
 
 
 _TRIES = 10

@@ -1,4 +1,5 @@
-"""Mount points: what of a container's tree is not its own: volumes, parts of the host's, tmpfs.
+"""Mount points: what of a container's tree is not its own: volumes, parts of the host's, other
+images, tmpfs.
 
 A container's directory says which it has, in the `MountPoints` of container.json. How they got
 there is told in mount_plan.py; whoever only looks (`inspect`, `ps`, `cp`, `volume rm`) needs this
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 
 
 class MountPoint(Record):
-    """One of them. The first eight are Docker's: `kind` is "bind", "volume" or "tmpfs", `source`
-    the directory or file of the host (of a volume: its data), `name` a volume's.
+    """One of them. The first eight are Docker's: `kind` is "bind", "volume", "tmpfs" or "image",
+    `source` the directory or file of the host (of a volume: its data), `name` a volume's or an
+    image's.
 
     `anonymous`: goes with the container. `copy`: is filled from the image if it is empty.
     `make_source`: the host's directory is made where it is missing. `subpath`: of a volume only
     this part is shown. `recursion`: for what is mounted below a bind's source: "" (with it,
     read-only if it is), "disabled" (without), "writable". `tmpfs`: options.
-    `labels`, `options`: for a volume that has to be made.
+    `labels`, `options`: for a volume that has to be made. `image`: an image's id, and `layers` its
+    directories, the topmost first.
     """
 
     kind: str
@@ -44,13 +47,15 @@ class MountPoint(Record):
     tmpfs: str = ""
     labels: Mapping[str, str] | None = None
     options: Mapping[str, str] | None = None
+    image: str = ""
+    layers: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """As `inspect` shows it."""
         volume = self.kind == "volume"
         return {
             "Type": self.kind,
-            **({"Name": self.name} if volume else {}),
+            **({"Name": self.name} if self.name else {}),
             "Source": self.source,
             "Destination": self.destination,
             **({"Driver": self.driver} if volume else {}),
@@ -70,6 +75,8 @@ class MountPoint(Record):
             "Copy": self.copy,
             "Labels": dict(self.labels) if self.labels else None,
             "Options": dict(self.options) if self.options else None,
+            "Image": self.image,
+            "Layers": list(self.layers),
         }
         return {**self.shown(), **{key: value for key, value in more.items() if value}}
 
@@ -94,6 +101,8 @@ def mount_points(document: Mapping[str, Any]) -> list[MountPoint]:
             copy=d.get("Copy", False),
             labels=d.get("Labels"),
             options=d.get("Options"),
+            image=d.get("Image", ""),
+            layers=tuple(d.get("Layers", ())),
         )
         for d in document.get("MountPoints", ())
     ]

@@ -109,7 +109,8 @@ def parse_volumes_from(text: str) -> tuple[str, bool]:
 
 
 def parse_mount(mount: Document, *, must_exist: bool = True) -> MountPoint:
-    """One of `HostConfig.Mounts`. `must_exist`: a bind's source is not made.
+    """One of `HostConfig.Mounts`. `must_exist`: a bind's source is not made. Which image a name
+    means, and where that lies, is found out when the container is made.
 
     Raises `InvalidInput`, `NotFound` in Docker's words.
     """
@@ -131,6 +132,8 @@ def parse_mount(mount: Document, *, must_exist: bool = True) -> MountPoint:
             recursion=_recursion(options),
             make_source=bool(options.get("CreateMountpoint")),
         )
+    if kind == "image":
+        return point.but(name=source, writable=False)
     if kind == "tmpfs":
         return point.but(tmpfs=_tmpfs(mount.get("TmpfsOptions") or {}, readonly))
     options = mount.get("VolumeOptions") or {}
@@ -154,7 +157,7 @@ def _check(mount: Document, kind: str, must_exist: bool) -> None:
     if os.path.normpath(target).strip("/") == "" and target.startswith("/"):
         raise InvalidInput(_NOT_ROOT)
     _check_absolute(target)
-    if kind not in ("bind", "volume", "tmpfs"):
+    if kind not in _OPTIONS:
         raise InvalidInput("mount type unknown")
     for other, field in _OPTIONS.items():
         if other != kind and mount.get(field) is not None:
@@ -163,6 +166,8 @@ def _check(mount: Document, kind: str, must_exist: bool) -> None:
         _check_bind(source, mount.get("BindOptions") or {}, must_exist)
     elif kind == "volume":
         _check_volume(source, mount.get("VolumeOptions") or {}, mount.get("ReadOnly", False))
+    elif kind == "image":
+        _check_image(source, mount.get("ImageOptions") or {})
     elif source:
         raise InvalidInput("field Source must not be specified")
 
@@ -181,6 +186,13 @@ def _check_bind(source: str, options: Document, must_exist: bool) -> None:
     _check_absolute(source)
     if must_exist and not options.get("CreateMountpoint") and not os.path.exists(source):
         raise InvalidInput(f"bind source path does not exist: {source}")
+
+
+def _check_image(source: str, options: Document) -> None:
+    if not source:
+        raise InvalidInput("field Source must not be empty")
+    if options.get("Subpath"):
+        raise InvalidInput("minidock mounts images as a whole: leave image-subpath out")
 
 
 def _check_volume(source: str, options: Document, readonly: bool) -> None:

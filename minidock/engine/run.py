@@ -117,7 +117,7 @@ def _create(
         if "MountPoints" in document:
             from minidock.engine.mount_plan import make_volumes
 
-            held = make_volumes(paths, directory, document)
+            held = make_volumes(paths, directory, document, images)
         try:
             _make_directory(paths, directory, images, image, document, args, options)
         finally:

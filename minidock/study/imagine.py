@@ -36,6 +36,7 @@ from minidock.study.rehearse import STDIO
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minidock.engine.host_config import Warn
+    from minidock.engine.mount_point import MountPoint
     from minidock.engine.run import RunOptions
 
 _NOTHING = Digest("sha256:" + "0" * 64)
@@ -63,7 +64,7 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
         host_config["IDMappings"] = mappings(free_range(root))
     layers = lowerdirs or (f"{root}/layers/l/0",)
     about = (container_id, directory, layers, config, host_config, args)
-    points = mount_points(document)
+    points = [_with_layers(point, root) for point in mount_points(document)]
     made = bundle.make_spec(*about, image.config.architecture, points)
     manner = MONITORED
     if bundle.known_late(host_config, document.get("MountPoints", ())):
@@ -75,6 +76,12 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
     plan = plan_container(container_id, spec, facts, STDIO, manner)
     return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
+
+
+def _with_layers(point: MountPoint, root: str) -> MountPoint:
+    if point.kind != "image":
+        return point
+    return point.but(layers=_image(root, point.name)[1] or (f"{root}/layers/l/0",))
 
 
 def _image(root: str, name: str) -> tuple[StoredImage, tuple[str, ...], str]:

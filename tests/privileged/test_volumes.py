@@ -292,6 +292,29 @@ def test_a_tmpfs(minidock) -> None:
     assert "Read-only file system" in done.stderr
 
 
+def test_another_image(minidock, filled: str) -> None:
+    """With one layer and with several; it stays for as long as a container wants it."""
+    for image, place in (("busybox", "bin/busybox"), (filled, "srv/d/sparse")):
+        mount = f"type=image,src={image},dst=/im"
+        script = f"ls /im/{place}; touch /im/{place} 2>/dev/null || echo no"
+        assert inside(minidock, script, "--mount", mount) == f"/im/{place}\nno\n"
+    minidock.ok("tag", filled, "other")
+    layer = minidock.ok("commit", minidock.ok("create", filled, "x").strip(), "third").strip()
+    flags = ("--mount", "type=image,source=third,target=/im")
+    made = minidock.ok("create", *flags, "busybox", "cat", "/im/srv/d/f").strip()
+    assert f"container {made[:12]} is using its referenced image" in minidock("rmi", "third").stderr
+    assert f"sha256:{layer}" not in minidock.ok("image", "prune", "-a", "-f")
+    minidock.ok("rmi", "-f", "third")
+    minidock.ok("image", "prune", "-f")
+    assert minidock.ok("start", "-a", made) == "hi\n"
+    minidock.ok("rmi", "other")
+
+
+def test_another_image_that_is_not_here(minidock) -> None:
+    done = minidock("run", "--rm", "--mount", "type=image,src=nope,dst=/x", "busybox", "true")
+    assert done.returncode == 125 and "No such image: nope:latest\nIt can be had" in done.stderr
+
+
 def test_a_part_of_a_volume(minidock) -> None:
     inside(minidock, "mkdir -p /v/a/b; echo here > /v/a/b/f; ln -s a/b /v/way", "-v", "data:/v")
     for part in ("a/b", "way"):

@@ -73,6 +73,7 @@ def test_what_another_container_has() -> None:
 
 
 def test_every_field_survives_container_json() -> None:
+    image = {"Type": "image", "Source": "web", "Target": "/i"}
     mount = {
         "Type": "volume", "Source": "vv", "Target": "/v",
         "VolumeOptions": {
@@ -81,9 +82,9 @@ def test_every_field_survives_container_json() -> None:
         },
     }  # fmt: skip
     tmpfs = {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 448}}
-    points = list(planned("/usr:/c:rslave", mounts=(mount, tmpfs), volumes=("/d",)).values())
+    points = list(planned("/usr:/c:rslave", mounts=(mount, tmpfs, image), volumes=("/d",)).values())
     assert mount_points({"MountPoints": [point.document() for point in points]}) == points
-    assert [point.tmpfs for point in points] == ["", "", "mode=700,size=1m", ""]
+    assert [point.tmpfs for point in points] == ["", "", "mode=700,size=1m", "", ""]
 
 
 def test_a_directory_that_holds_our_state() -> None:
@@ -241,6 +242,25 @@ def test_a_volume_that_is_a_filesystem_of_its_own() -> None:
     found = options_of(type="none", device="/srv", o="bind,noexec")
     assert (found["type"], found["source"]) == ("bind", "/srv")
     assert found["options"] == ["rbind", "rprivate", "noexec"]
+
+
+def test_an_image() -> None:
+    one = MountPoint("image", "/v", name="web", layers=("/l/1",), writable=False)
+
+    def entry(*layers: str) -> dict[str, Any]:
+        points = [one.but(layers=layers)]
+        found = bundle.mounts("/c/1", ["/l/1"], host_config.defaults(), points)
+        return next(mount for mount in found if mount["destination"] == "/v")
+
+    found = entry("/l/1")
+    assert (found["type"], found["source"]) == ("bind", "/l/1") and "rro" in found["options"]
+    found = entry("/l/2", "/l/a:b")
+    assert (found["type"], found["options"]) == ("overlay", ["lowerdir=/l/2:/l/a\\:b"])
+    with pytest.raises(InvalidInput, match="more layers than one mount can have"):
+        entry(*(f"/var/lib/minidock/layers/l/{number}" for number in range(200)))
+    image = {"Type": "image", "Source": "web", "Target": "/v", "ImageOptions": {"Subpath": "x"}}
+    with pytest.raises(InvalidInput, match="minidock mounts images as a whole"):
+        planned(mounts=(image,))
 
 
 def test_what_is_known_only_at_the_start(tmp_path: Path) -> None:
