@@ -167,6 +167,16 @@ def sysctl(text: str) -> str:
     raise ValueError(f"sysctl '{text}' is not allowed")
 
 
+def label(text: str) -> str:
+    """`key=value`, or a key alone."""
+    key = text.partition("=")[0].lstrip(" \t")
+    if not key:
+        raise ValueError(f"invalid label '{text}': empty name")
+    if " " in key or "\t" in key:
+        raise ValueError(f"label '{key}' contains whitespaces")
+    return text
+
+
 def device_rule(text: str) -> str:
     """`c 1:3 rwm`: type, numbers or `*`, what may be done."""
     words = text.split(" ")

@@ -33,7 +33,12 @@ CREATE = Command(
     unsupported=_MODULE + "CREATE_UNSUPPORTED",
     flags=(
         Flag("driver", "d", default="local", help="Specify volume driver name"),
-        Flag("label", kind="list", help="Set metadata for a volume"),
+        Flag(
+            "label",
+            kind="list",
+            check="minidock.cli.flag_values:label",
+            help="Set metadata for a volume",
+        ),
         Flag("name", hidden=True, help="Specify volume name"),
         Flag("opt", "o", "list", value="map", help="Set driver specific options"),
     ),
@@ -142,7 +147,7 @@ def create(args: Parsed, app: App) -> int:
     from minidock.engine.volumes import DRIVER, Volumes, check_driver
 
     if args.text("name") and args.positionals:
-        raise ClientError("conflicting options: cannot specify a volume name through both --name "
+        raise ClientError("conflicting options: cannot specify a volume-name through both --name "
                           "and as a positional arg")  # fmt: skip
     name = args.positionals[0] if args.positionals else args.text("name")
     paths = _paths(app)
@@ -172,7 +177,7 @@ def ls(args: Parsed, app: App) -> int:
 
     found = list_volumes(_paths(app), app.containers(), collect_filters(args.each("filter")))
     form = args.text("format")
-    if args.on("quiet"):
+    if args.on("quiet") and form in ("", "table"):
         app.out("".join(f"{volume.name}\n" for volume in found))
     elif form in ("", "table"):
         app.out(table(("DRIVER", "VOLUME NAME"), [("local", volume.name) for volume in found]))
@@ -207,7 +212,13 @@ def inspect(args: Parsed, app: App) -> int:
     from minidock.engine.volumes import Volumes, volume_document
 
     volumes = Volumes(_paths(app))
-    return print_documents(args, app, lambda name: volume_document(volumes.find(name)))
+    return print_documents(args, app, lambda name: volume_document(volumes.find(_named(name))))
+
+
+def _named(name: str) -> str:
+    if not name:
+        raise ClientError("invalid volume name or ID: value is empty")
+    return name
 
 
 def rm(args: Parsed, app: App) -> int:
@@ -219,7 +230,7 @@ def rm(args: Parsed, app: App) -> int:
 
     def remove(name: str) -> str:
         try:
-            remove_volume(paths, containers, name)
+            remove_volume(paths, containers, _named(name))
         except NotFound:
             if not args.on("force"):
                 raise

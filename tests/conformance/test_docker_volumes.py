@@ -119,6 +119,12 @@ def test_the_volume_commands(both: tuple[Run, Run]) -> None:
     assert same(both, "volume", "rm", "nope")[0] == 1
     assert same(both, "volume", "rm", "-f", "nope") == (0, "nope\n", "")
     assert same(both, "volume", "rm", "data", "nope", "labelled")[:2] == (1, "data\nlabelled\n")
+    for label in ("", "=x", "a b=x"):
+        assert same(both, "volume", "create", "--label", label, "zz")[0] == 125
+    same(both, "volume", "create", "--name", "zz", "yy")
+    same(both, "volume", "rm", "")
+    same(both, "volume", "inspect", "")
+    same(both, "volume", "ls", "-q", "--format", "x")
     documents = []
     for run in both:
         name = run("volume", "create").stdout.strip()
