@@ -231,6 +231,9 @@ def normal(call: Call) -> str:
 _KINDS = {
     "RTM_NEWLINK": "0x10", "RTM_GETLINK": "0x12", "RTM_NEWADDR": "0x14", "RTM_NEWROUTE": "0x18",
     "NFNL_MSG_BATCH_BEGIN": "0x10", "NFNL_MSG_BATCH_END": "0x11",
+    "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_NEWTABLE": "0xa00",
+    "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_NEWCHAIN": "0xa03",
+    "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_NEWRULE": "0xa06",
     "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_NEWSETELEM": "0xa0c",
     "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_DELSETELEM": "0xa0e",
 }  # fmt: skip
@@ -336,6 +339,17 @@ def test_run(minidock: Any, tmp_path: Path, flags: list[str]) -> None:
     assert agreed[last][-1].startswith('execve("/bin/true", ["true"], ')
     assert any(call.startswith("pivot_root(") for call in agreed["init"])
     assert any(call.startswith("unshare(CLONE_NEWNS") for call in agreed["intermediate"])
+
+
+def test_on_networks_of_the_users(minidock: Any, tmp_path: Path) -> None:
+    for name in ("red", "blue"):
+        minidock.ok("network", "create", name)
+    command = ["run", "--rm", "--network", "red", "--network", "blue", "busybox", "true"]
+    minidock.ok(*command)
+    agreed = compare(minidock, tmp_path, "run", "--explain", *command[1:])
+    assert any('inet_addr("127.0.0.11")' in call for call in agreed["init"])
+    foretold = same_for_all(minidock.ok("explain", *command))
+    assert same_for_all(minidock("run", "--explain", *command[1:]).stderr) == foretold
 
 
 @pytest.mark.parametrize("made", [[], ["--userns", "auto"]], ids=" ".join)
