@@ -30,7 +30,8 @@ _EMPTY: dict[str, object] = {}  # struct{}
 
 INSPECT = Shape(
     maps={
-        "Annotations": "", "Data": "", "DriverOpts": "", "ExposedPorts": _NOTHING, "Labels": "",
+        "Annotations": "", "AuxiliaryAddresses": "", "Containers": _NOTHING, "Data": "",
+        "DriverOpts": "", "ExposedPorts": _NOTHING, "Labels": "",
         "Networks": None, "Options": "", "PortBindings": _NOTHING, "Ports": _NOTHING,
         "StorageOpt": "", "Sysctls": "", "Tmpfs": "", "Volumes": _EMPTY,
     },
@@ -42,7 +43,8 @@ INSPECT = Shape(
     )),
     optional={
         "Annotations": None, "ArgsEscaped": False, "ExposedPorts": None, "GraphDriver": None,
-        "Health": None, "Healthcheck": None, "Init": None, "MacAddress": "", "Mounts": None,
+        "AuxiliaryAddresses": None, "Gateway": "", "Health": None, "Healthcheck": None,
+        "IPRange": "", "Init": None, "MacAddress": "", "Mounts": None,
         "NetworkDisabled": False, "OsVersion": "", "Shell": None, "SizeRootFs": None,
         "SizeRw": None, "StopSignal": "", "StopTimeout": None, "StorageOpt": None,
         "Sysctls": None, "Tmpfs": None, "Variant": "",
@@ -55,7 +57,7 @@ INSPECT = Shape(
         "DNSSearch": "DnsSearch", "ID": "Id", "NanoCPUs": "NanoCpus",
     },
 )  # fmt: skip
-"""Docker's documents for containers and images."""
+"""Docker's documents for containers, images, networks and volumes."""
 
 
 def format_rows(

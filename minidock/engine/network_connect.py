@@ -41,6 +41,7 @@ from minidock.network.veth import (
     delete_link,
     new_default_route,
     new_pair,
+    reflect,
 )
 
 TYPE_CHECKING = False
@@ -183,6 +184,7 @@ class _Running:
         self._record = read_json(f"{container.run_dir}/{RECORD}") or {}
         self._record.setdefault("Networks", {})
         self._record.setdefault("Devices", {})
+        self._record.setdefault("Ports", {})
         self._namespace = os.open(f"/proc/{state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         if start_time(state.pid) != state.start_time:
             raise Conflict(f"container {container.id} is not running")
@@ -204,11 +206,13 @@ class _Running:
         try:
             where = endpoint.bridge.index, endpoint.bridge.mtu, endpoint.end
             cable = new_pair(endpoint.host_end, *where, fd=self._namespace)
-            exchange(self._kernel, ROUTE, [cable])
+            hairpin = [reflect(endpoint.host_end)] if any(self._record["Ports"].values()) else []
+            exchange(self._kernel, ROUTE, [cable, *hairpin])
             in_namespace(self._namespace, lambda: configure(self._kernel, endpoint.end))
             self._record["Networks"][network.name] = settings
             self._record["Devices"][network.name] = [endpoint.host_end, endpoint.end.name]
             self._lead_out()
+            self._aim_ports()
             self._write_record()
             self._know(before, own_addresses([settings]))
         except BaseException:
@@ -233,7 +237,7 @@ class _Running:
         self._record["Networks"].pop(name, None)
         self._record["Devices"].pop(name, None)
         self._lead_out()
-        self._move_ports(settings)
+        self._aim_ports()
         self._write_record()
         addresses = own_addresses([settings])
         self._forget(addresses)
@@ -278,24 +282,28 @@ class _Running:
 
         in_namespace(self._namespace, replace)
 
-    def _move_ports(self, settings: Document) -> None:
-        """Published ports that led to a network's address lead to the way out that is left."""
-        ports = ports_of(self._record)
-        gone = own_addresses([settings])
-        old = [port for port in ports if port.address in gone]
-        if not old:
-            return
-        withdraw(self._kernel, old)
-        ways, new = self._ways(), []
-        for port in old:
-            family = IPV6 if ":" in port.address else IPV4
-            address = ways.get(family, {}).get(_ADDRESSES[family], "")
-            if address:
-                new.append(port.but(address=address))
-        if new:
-            publish(self._kernel, new)
-        kept = [port for port in ports if port not in old]
-        self._record["Translated"] = [_listed(port) for port in kept + new]
+    def _aim_ports(self) -> None:
+        """Let published ports lead to where the way out is now."""
+        ways, old = self._ways(), ports_of(self._record)
+        new = []
+        for name, bindings in self._record.get("Ports", {}).items():
+            number, _, protocol = name.partition("/")
+            for binding in bindings or ():
+                host_ip = str(binding["HostIp"])
+                family = IPV6 if ":" in host_ip else IPV4
+                address = ways.get(family, {}).get(_ADDRESSES[family])
+                if address and host_ip != "::1":
+                    ports = int(binding["HostPort"]), address, int(number)
+                    new.append(Port(protocol, host_ip, *ports))
+        gone = [port for port in old if port not in new]
+        if gone:
+            withdraw(self._kernel, gone)
+        fresh = [port for port in new if port not in old]
+        if fresh:
+            publish(self._kernel, fresh)
+        self._record["Translated"] = [
+            [port.protocol, port.host_ip, port.host_port, port.address, port.port] for port in new
+        ]
 
     # ── names ──
 
@@ -339,7 +347,3 @@ class _Running:
                 file.seek(0)
                 file.truncate()
                 file.writelines(kept)
-
-
-def _listed(port: Port) -> list[Any]:
-    return [port.protocol, port.host_ip, port.host_port, port.address, port.port]

@@ -22,7 +22,7 @@ from minidock.linux.kernel import LinuxKernel
 from minidock.network import bridge as bridges
 from minidock.network.forward import admit, expel
 from minidock.network.ipam import Leases
-from minidock.network.nat import Gate, close_gate, ensure_table, open_gate
+from minidock.network.nat import Gate, close_gate, ensure_table, is_open, open_gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def stand_on(paths: Paths, networks: Networks, network: Network) -> tuple[Networ
             if network.name == DEFAULT and not bridges.exists(network.bridge):
                 network = networks.renumbered(network)
             bridge = bridges.look(network.bridge) or _make(networks, network)
-    if ensure_table(kernel):
+    if not is_open(kernel, network.bridge):
         with _Alone(paths):
+            ensure_table(kernel)
             restore(paths, networks)
     admit(kernel, network.bridge)
     return network, bridge

@@ -166,6 +166,11 @@ def open_gate(kernel: Kernel, gate: Gate) -> None:
     nft.send(kernel, [nft.new_elements(TABLE, name, found) for name, found in _of_gate(gate)])
 
 
+def is_open(kernel: Kernel, bridge: str) -> bool:
+    """Whether the rules know the network of this bridge."""
+    return nft.has_element(kernel, TABLE, "bridges", _device(bridge))
+
+
 def close_gate(kernel: Kernel, gate: Gate) -> None:
     """The reverse, for what of it is there. Raises `OSError`."""
     for name, found in _of_gate(gate):
@@ -176,7 +181,7 @@ def close_gate(kernel: Kernel, gate: Gate) -> None:
 
 
 def _of_gate(gate: Gate) -> Iterator[tuple[str, list[bytes]]]:
-    name = gate.bridge.encode().ljust(_IFNAME, b"\0")
+    name = _device(gate.bridge)
     yield "bridges", [nft.element(name)]
     if gate.connects:
         yield "paths", [nft.element(name + name)]
@@ -187,6 +192,10 @@ def _of_gate(gate: Gate) -> Iterator[tuple[str, list[bytes]]]:
         ends = subnet.base, subnet.base + subnet.size
         first, behind = (number.to_bytes(length, "big") for number in ends)
         yield f"inside{subnet.family}", [nft.element(first), nft.element(behind, flags=1)]
+
+
+def _device(name: str) -> bytes:
+    return name.encode().ljust(_IFNAME, b"\0")
 
 
 # ── ports ──

@@ -253,6 +253,16 @@ def has_table(kernel: Kernel, name: str) -> bool:
     return True
 
 
+def has_element(kernel: Kernel, table: str, name: str, key: bytes) -> bool:
+    """Whether a set has this key. False where there is no such set or table."""
+    asked = _message(_GETSETELEM, text(1, table), text(2, name), nested(3, element(key)))
+    try:
+        exchange(kernel, NETFILTER, [asked])
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def policy(kernel: Kernel, table: str, chain: str, family: int) -> int | None:
     """What becomes of packets that no rule of a chain decides about; None where it is not there."""
     asked = _message(_GETCHAIN, text(1, table), text(3, chain), family=family)

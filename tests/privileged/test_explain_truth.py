@@ -151,9 +151,9 @@ def changes(made: list[Call], process: str, home: Path, sync: set[str]) -> list[
 
 
 def asks_only(call: Call) -> bool:
-    """NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN"""
+    """NFT_MSG_GETSETELEM, NFT_MSG_GETCHAIN"""
     kinds = set(re.findall(r"nlmsg_type=([^,]*)", call.arguments))
-    return all(kind.split()[0] in ("0xa01", "0xa04") for kind in kinds)
+    return all(kind.split()[0] in ("0xa04", "0xa0d") for kind in kinds)
 
 
 def channel(socketpair: Call) -> list[str]:

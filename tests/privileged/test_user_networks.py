@@ -54,6 +54,11 @@ def test_containers_find_each_other_by_name_alias_id_and_host_name(minidock) -> 
     code, text = sh(minidock, "client", f"busybox nslookup {web}")
     assert (code, "web.shop" in text) == (0, True)
     assert sh(minidock, "client", "cat /etc/resolv.conf")[1].count("nameserver 127.0.0.11") == 1
+    names = "{{json .NetworkSettings.Networks.shop.DNSNames}}"
+    names = json.loads(minidock.ok("inspect", "-f", names, "web"))
+    assert names == ["web", "www", container_id, "frontend"]
+    config = "{{range .IPAM.Config}}{{.Subnet}}{{.IPRange}}{{end}} {{len .Containers}}"
+    assert minidock.ok("network", "inspect", "-f", config, "shop").endswith("/16 2\n")
 
 
 def test_a_name_follows_its_container(minidock) -> None:
