@@ -118,9 +118,9 @@ def _given(config: dict[str, Any], points: Sequence[MountPoint]) -> list[dict[st
 
 
 def _replaced(destination: str, places: set[str]) -> bool:
-    """By a mount of the user's in the same place; what lies in /dev goes with it."""
-    in_dev = "/dev" in places and destination.startswith("/dev/")
-    return destination in places or in_dev
+    """By a mount of the user's in the same place; what lies in /dev or /sys goes with it."""
+    top = "/".join(destination.split("/")[:2])
+    return destination in places or (top in places and top in ("/dev", "/sys"))
 
 
 def _shared_memory(config: dict[str, Any]) -> list[dict[str, Any]]:

@@ -208,7 +208,9 @@ def test_outer_places_come_first() -> None:
 def test_in_place_of_ours() -> None:
     assert mounts("/usr:/sys")["/sys"]["source"] == "/usr"
     assert mounts("/usr:/etc/hosts")["/etc/hosts"]["source"] == "/usr"
-    assert not [path for path in mounts("/usr:/dev") if path.startswith("/dev/")]
+    for top in ("/dev", "/sys"):
+        assert not [path for path in mounts(f"/usr:{top}") if path.startswith(f"{top}/")]
+    assert "/sys/fs/cgroup" in mounts("/usr:/sys/kernel")
 
 
 def test_the_options() -> None:
