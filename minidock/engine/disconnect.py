@@ -38,9 +38,12 @@ def disconnect(run_dir: str, *, dead: bool = False) -> None:
         from minidock.linux.kernel import LinuxKernel
         from minidock.network.ports import hold_free, withdraw
 
+        held: list[int] = []
         if dead:
-            ports, _held = hold_free(LinuxKernel(), ports)
+            ports, held = hold_free(LinuxKernel(), ports)
         withdraw(LinuxKernel(), ports)
+        for fd in held:
+            os.close(fd)
     _remove_cables(run_dir, record)
     for name in os.listdir(run_dir):
         if name.startswith(LEASE):

@@ -48,7 +48,6 @@ def stand_on(paths: Paths, networks: Networks, network: Network) -> tuple[Networ
             bridge = bridges.look(network.bridge) or _make(networks, network)
     if not is_open(kernel, network.bridge):
         with _Alone(paths):
-            ensure_table(kernel)
             restore(paths, networks)
     admit(kernel, network.bridge)
     return network, bridge
@@ -82,10 +81,11 @@ def gate_of(network: Network) -> Gate:
 
 
 def restore(paths: Paths, networks: Networks) -> None:
-    """Put into a table that is new what was in the old one."""
+    """Put back what was in the table, after somebody has flushed it."""
     from minidock.network.ports import publish
 
     kernel = LinuxKernel()
+    ensure_table(kernel)
     for network in networks.all():
         if network.driver == "bridge" and bridges.look(network.bridge):
             open_gate(kernel, gate_of(network))

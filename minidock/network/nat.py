@@ -143,8 +143,6 @@ _RULES: tuple[tuple[str, Sequence[bytes]], ...] = (
 
 def ensure_table(kernel: Kernel) -> bool:
     """Make the table, unless it is there; True if it was made. Raises `OSError`."""
-    if nft.has_table(kernel, TABLE):
-        return False
     sets = (
         nft.new_set(TABLE, name, key, data, number, flags)
         for number, (name, key, data, flags) in enumerate(_SETS, 1)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 INET, IPV4, IPV6 = 1, 2, 10  # families; a table of the first sees the packets of both others
 _SUBSYSTEM = 10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 1, 2, 3, 4
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN = 0, 2, 3, 4
 _NEWRULE, _GETRULE, _DELRULE, _NEWSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM = (
     6, 7, 8, 9, 12, 13, 14)  # fmt: skip
 
@@ -242,15 +242,6 @@ def batch(messages: Sequence[Message]) -> list[Message]:
 def send(kernel: Kernel, messages: Sequence[Message]) -> None:
     """Send a batch. Raises `OSError`; nothing has changed then."""
     exchange(kernel, NETFILTER, batch(messages))
-
-
-def has_table(kernel: Kernel, name: str) -> bool:
-    """Whether there is such a table of the family inet."""
-    try:
-        exchange(kernel, NETFILTER, [_message(_GETTABLE, text(1, name))])
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def has_element(kernel: Kernel, table: str, name: str, key: bytes) -> bool:

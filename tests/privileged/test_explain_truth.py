@@ -112,10 +112,10 @@ def changes(made: list[Call], process: str, home: Path, sync: set[str]) -> list[
     kept = []
     records, asked = set[str](), set[str]()
     sync = set(sync)
-    forked = False
+    planned = False  # main says what it is about to make
     for call in made:
         first = call.arguments.partition(",")[0]
-        forked = forked or call.name == "clone"
+        planned = planned or call.name == "sendmsg"
         if call.name == "socketpair":
             sync |= set(channel(call))
         elif call.name == "recvmsg":
@@ -126,7 +126,7 @@ def changes(made: list[Call], process: str, home: Path, sync: set[str]) -> list[
             return [*kept, call]
         elif process == "main" and is_record(call, home):
             records.add(call.result)
-        elif process == "main" and call.name == "socket" and not forked:
+        elif process == "main" and call.name == "socket" and not planned:
             asked.add(call.result)  # the network's ground: questions, if it is there
         elif call.name == "sendto" and first in asked:
             assert asks_only(call), f"the ground was changed: {call}"
@@ -316,6 +316,7 @@ WAYS = [
     ["--init", "-t"],
     ["--network", "host"],
     ["--network", "none"],
+    ["-p", "127.0.0.1:28080:80", "-p", "28081-28083:81-83/udp"],
     ["--tmpfs", "/tmp:size=1m"],
     ["--tmpfs", "/new:ro,shared"],
     ["-v", "data:/new/place", "-v", "/usr:/y:ro", "--mount", "type=tmpfs,dst=/z"],
