@@ -13,7 +13,11 @@ See: https://docs.kernel.org/networking/bridge.html, ip-sysctl.html
 
 from __future__ import annotations
 
+import _socket
+import errno
+import fcntl
 import os
+import sys
 
 from minidock.network.ipam import IPV6
 from minidock.record import Record
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from minidock.network.ipam import Subnet
 
 _IFF_UP = 1
+_IFREQ = 40  # bytes of a struct ifreq: the name, then what is asked for
+_SIOCGIFFLAGS, _SIOCGIFMTU, _SIOCGIFINDEX = 0x8913, 0x8921, 0x8933
 _IPV4_SETTINGS = "/proc/sys/net/ipv4"
 _IPV6_SETTINGS = "/proc/sys/net/ipv6/conf"
 
@@ -40,18 +46,34 @@ class Bridge(Record):
 
 def exists(name: str) -> bool:
     """Whether there is a device of this name, complete or not."""
-    return os.path.exists(f"/sys/class/net/{name}")
+    return _ask(name, _SIOCGIFINDEX) is not None
 
 
 def look(name: str) -> Bridge | None:
     """The bridge of this name, if it is there and complete."""
-    try:
-        if not int(_read(f"/sys/class/net/{name}/flags"), 16) & _IFF_UP:
-            return None
-        index, mtu = (int(_read(f"/sys/class/net/{name}/{what}")) for what in ("ifindex", "mtu"))
-    except OSError:
+    # Not from /sys: what that shows is the network namespace of who mounted it.
+    flags = _ask(name, _SIOCGIFFLAGS)
+    if flags is None or not flags & _IFF_UP:
         return None
+    index, mtu = _ask(name, _SIOCGIFINDEX), _ask(name, _SIOCGIFMTU)
+    if index is None or mtu is None:
+        return None  # removed this moment
     return Bridge(name, index, mtu, _setting(f"{_IPV6_SETTINGS}/{name}/disable_ipv6") == "0")
+
+
+def _ask(name: str, request: int) -> int | None:
+    """A number about a device; None where there is no such device. netdevice(7)"""
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        answer = fcntl.ioctl(sock.fileno(), request, name.encode().ljust(_IFREQ, b"\0"))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return None
+    finally:
+        sock.close()
+    width = 2 if request == _SIOCGIFFLAGS else 4
+    return int.from_bytes(answer[16 : 16 + width], sys.byteorder)
 
 
 def make(name: str, mtu: int, gateways: Sequence[tuple[str, Subnet]], record: str) -> None:

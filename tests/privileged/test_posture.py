@@ -72,8 +72,10 @@ def test_every_namespace_is_its_own(minidock) -> None:
     assert len(set(out.split())) == len(kinds)
 
 
-def test_the_network_is_loopback_only(minidock) -> None:
-    assert inside(minidock, "ls /sys/class/net; cat /sys/class/net/lo/flags") == "lo\n0x9\n"
+def test_the_network_is_its_own(minidock) -> None:
+    look = "ls /sys/class/net; cat /sys/class/net/lo/flags"
+    assert inside(minidock, look, "--network", "none") == "lo\n0x9\n"
+    assert inside(minidock, look) == "eth0\nlo\n0x9\n"
 
 
 def test_host_network(minidock) -> None:
