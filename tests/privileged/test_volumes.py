@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -382,18 +383,33 @@ def test_own_users_own_a_volume_and_not_the_host_s(minidock, tmp_path: Path) -> 
 # ── in the middle ──
 
 
-@pytest.mark.parametrize("after", [0.0, 0.02, 0.04, 0.06, 0.08, 0.12])
-def test_killed_while_it_makes_a_container(minidock, filled: str, after: float) -> None:
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which kills at a call")
+@pytest.mark.parametrize("call", ["rename:3", "rename:7", "rename:11", "mkdir:9", "flock:5"])
+def test_killed_while_it_makes_a_container(minidock, filled: str, call: str) -> None:
     """Nothing of it stays when the next command has looked; and a named volume is whole."""
-    flags = ("create", "-v", "/anonymous", "-v", "data:/srv/d", filled, "true")
-    process = minidock.popen(*flags, stdout=subprocess.DEVNULL, start_new_session=True)
-    time.sleep(0.05 + after)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    name, _, number = call.partition(":")
+    inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"]
+    flags = ["create", "-v", "/anonymous", "-v", "data:/srv/d", filled, "true"]
+    argv = ["strace", "-f", "-qq", "-o", "/dev/null", *inject, *minidock.argv, *flags]
+    killed = subprocess.run(argv, env=minidock.env, capture_output=True, check=False)
+    assert killed.returncode, "nobody was killed"
     inside(minidock, "test -e /srv/d/sparse", "-v", "data:/srv/d", image=filled)
-    minidock.ok("rm", "-f", "-v", *(minidock.ok("ps", "-aq").split() or ["none"]))
-    assert volumes(minidock) == {"data"}
+    minidock.remove_all()
     assert os.listdir(minidock.root / "volumes") == ["data"]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, which kills at a call")
+@pytest.mark.parametrize("call", ["rename:1", "rename:2", "rename:3", "unlink:3"])
+def test_killed_while_it_removes_a_container(minidock, call: str) -> None:
+    """What `rm -v` has begun is finished, or not begun at all."""
+    name, _, number = call.partition(":")
+    made = minidock.ok("create", "-v", "/anonymous", "busybox", "true").strip()
+    inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"]
+    argv = ["strace", "-f", "-qq", "-o", "/dev/null", *inject, *minidock.argv, "rm", "-v", made]
+    subprocess.run(argv, env=minidock.env, capture_output=True, check=False)
+    inside(minidock, "true", "-v", "/other")
+    there = minidock.ok("ps", "-aq", "--no-trunc").split()
+    assert there in ([made], []) and len(volumes(minidock)) == len(there)
 
 
 def test_removed_while_containers_are_made(minidock) -> None:
