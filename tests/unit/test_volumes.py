@@ -223,6 +223,9 @@ def test_lists(paths: Paths) -> None:
     assert listed(dangling="true") == listed(label="a=b") == listed(label="c") == ["data1"]
     assert listed(dangling="0") == listed(name="2$") == ["data2"]
     assert listed(driver="nfs") == listed(label="a=c") == listed(name="nope") == []
+    for name in ("data10", "1data", "Data"):
+        volumes.create(name)
+    assert listed() == ["1data", "Data", "data1", "data2", "data10"]
     for wrong in ({"dangling": "maybe"}, {"colour": "red"}):
         with pytest.raises(InvalidInput, match=r"^invalid filter '"):
             listed(**wrong)
