@@ -166,7 +166,7 @@ def _paths(app: App) -> Paths:
 def create(args: Parsed, app: App) -> int:
     """`minidock network create`"""
     from minidock.cli.run_options import label
-    from minidock.engine.network_create import NetworkOptions, create_network
+    from minidock.engine.network_create import Mismatch, NetworkOptions, create_network
 
     if args.text("ipam-driver") != "default":
         raise ClientError("there is one IPAM driver, default")
@@ -187,7 +187,10 @@ def create(args: Parsed, app: App) -> int:
         labels=tuple(label(text) for text in args.each("label")),
         ipam_options=_pairs(args, "ipam-opt"),
     )
-    app.out(create_network(_paths(app), wanted).id + "\n")
+    try:
+        app.out(create_network(_paths(app), wanted).id + "\n")
+    except Mismatch as error:
+        raise ClientError(error.message) from error  # Docker's client sees that by itself
     return 0
 
 
@@ -325,7 +328,13 @@ def connect(args: Parsed, app: App) -> int:
 def disconnect(args: Parsed, app: App) -> int:
     """`minidock network disconnect`"""
     from minidock.engine.network_connect import disconnect as disconnect_container
+    from minidock.errors import NotFound
 
     network, container = args.positionals
-    disconnect_container(_paths(app), network, container, force=args.on("force"))
+    try:
+        disconnect_container(_paths(app), network, container)
+    except NotFound as error:
+        if args.on("force") and error.message == f"No such container: {container}":
+            error.message = f"endpoint {container} not found"
+        raise
     return 0

@@ -82,12 +82,12 @@ def connect(paths: Paths, network_name: str, container_name: str, asked: Documen
         turn.write({**document, "Networks": {**there, network.name: asked}})
 
 
-def disconnect(paths: Paths, network_name: str, container_name: str, *, force: bool) -> None:
-    """The reverse. With `force` a container that is not there is not missed."""
+def disconnect(paths: Paths, network_name: str, container_name: str) -> None:
+    """The reverse."""
     networks = Networks(paths)
     network = networks.find(network_name)
     container = Containers(paths).find(container_name)
-    if network.driver == HOST or container.host_config["NetworkMode"] == HOST:
+    if container.host_config["NetworkMode"] == HOST:
         raise Conflict(
             "container cannot be disconnected from host network or connected to host network"
         )
@@ -96,9 +96,10 @@ def disconnect(paths: Paths, network_name: str, container_name: str, *, force: b
         state = turn.state()
         there = wanted(document)
         if network.name not in there:
-            if force:
-                return
-            raise Conflict(f"container {container.id} is not connected to network {network.name}")
+            the = "" if state.running else "the "  # Docker has two places where it says so
+            raise Conflict(
+                f"container {container.id} is not connected to {the}network {network.name}"
+            )
         if state.running:
             _Running(paths, container, state, document).disconnect(network)
         rest = {name: asked for name, asked in there.items() if name != network.name}
@@ -107,11 +108,11 @@ def disconnect(paths: Paths, network_name: str, container_name: str, *, force: b
 
 def _check_modes(container: Container, network: Network) -> None:
     mode = str(container.host_config["NetworkMode"])
-    if HOST in (network.driver, mode):
+    if network.driver == HOST:
         raise Conflict(
             "container cannot be disconnected from host network or connected to host network"
         )
-    if mode.startswith(CONTAINER):
+    if mode == HOST or mode.startswith(CONTAINER):
         raise Conflict(
             "container sharing network namespace with another container or host cannot be "
             "connected to any other network"

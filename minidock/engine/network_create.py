@@ -29,6 +29,10 @@ _KNOWN = (*_YES_OR_NO, BRIDGE_NAME, MTU, "com.docker.network.mtu")
 _MOST_IN_NAME = 15  # of a device: IFNAMSIZ, with its NUL
 
 
+class Mismatch(InvalidInput):
+    """What was given does not belong together, whatever there is on this machine."""
+
+
 class NetworkOptions(Record):
     """What `network create` was told. `aux` are addresses, each with a name, that are not to be
     handed out."""
@@ -121,13 +125,13 @@ def _check_options(networks: Networks, options: dict[str, str]) -> None:
 def pools_of(wanted: NetworkOptions) -> list[dict[str, Any]]:
     """The entries of IPAM.Config that follow from what was given. Raises `InvalidInput`."""
     if len(wanted.subnets) < max(len(wanted.ranges), len(wanted.gateways)):
-        raise InvalidInput("every ip-range or gateway must have a corresponding subnet")
+        raise Mismatch("every ip-range or gateway must have a corresponding subnet")
     pools: list[dict[str, Any]] = []
     subnets: list[Subnet] = []
     for text in wanted.subnets:
         subnet = _subnet(text, "subnet")
         if any(map(subnet.overlaps, subnets)):
-            raise InvalidInput("multiple overlapping subnet configuration is not supported")
+            raise Mismatch("multiple overlapping subnet configuration is not supported")
         if any(other.family == subnet.family for other in subnets):
             raise InvalidInput(f"only one IPv{subnet.family} subnet is supported per network")
         subnets.append(subnet)
@@ -147,7 +151,7 @@ def pools_of(wanted: NetworkOptions) -> list[dict[str, Any]]:
         number = number_of(address)
         index = _index(subnets, number, family_of(address))
         if index is None:
-            raise InvalidInput(f"no matching subnet for aux-address {address}")
+            raise Mismatch(f"no matching subnet for aux-address {address}")
         pools[index].setdefault("AuxiliaryAddresses", {})[name] = address
     return pools
 
@@ -169,11 +173,11 @@ def _put(
 ) -> None:
     index = _index(subnets, number, family_of(text))
     if index is None:
-        raise InvalidInput(f"no matching subnet for {what} {text}")
+        raise Mismatch(f"no matching subnet for {what} {text}")
     if key in pools[index]:
         many = {"range": "ranges", "gateway": "gateways"}[what]
         first, subnet = pools[index][key], pools[index]["Subnet"]
-        raise InvalidInput(
+        raise Mismatch(
             f"cannot configure multiple {many} ({text}, {first}) on the same subnet ({subnet})"
         )
     pools[index][key] = text

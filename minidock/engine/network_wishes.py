@@ -40,6 +40,11 @@ def check_networks(options: RunOptions, root: str, find: Find) -> tuple[RunOptio
         other = find(mode.removeprefix(CONTAINER))
         mode = CONTAINER + other.id
         return options.but(network=mode, hostname=other.config["Hostname"]), {}
+    if mode == HOST and options.host_config.get("Links"):
+        raise InvalidInput(
+            "conflicting options: host type networking can't be used with links. "
+            "This would result in undefined behavior"
+        )
     networks = Networks(Paths(root))
     found: Endpoints = {}
     for name, endpoint in endpoints.items():
@@ -49,7 +54,6 @@ def check_networks(options: RunOptions, root: str, find: Find) -> tuple[RunOptio
             raise InvalidInput(f'network "{network.name}" is specified multiple times')
         found[network.name] = endpoint
     if mode in (HOST, NONE):
-        _check_without(mode, options)
         return options, {}
     return options.but(network=networks.find(mode).name), found
 
@@ -84,20 +88,13 @@ def _check_shared(options: RunOptions) -> None:
         "custom host-to-IP mapping and the network mode": config.get("ExtraHosts"),
         "port publishing and the container type network mode": config.get("PortBindings")
         or config.get("PublishAllPorts"),
+        "port exposing and the container type network mode": options.exposed,
         "container type network can't be used with links. "
         "This would result in undefined behavior": config.get("Links"),
     }
     for what, given in conflicts.items():
         if given:
             raise InvalidInput(f"conflicting options: {what}")
-
-
-def _check_without(mode: str, options: RunOptions) -> None:
-    if mode == HOST and options.host_config.get("Links"):
-        raise InvalidInput(
-            "conflicting options: host type networking can't be used with links. "
-            "This would result in undefined behavior"
-        )
 
 
 def is_of_users(network: str) -> bool:

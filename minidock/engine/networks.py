@@ -237,7 +237,7 @@ class Networks:
                 "EnableIPv6": driver == "bridge" and ipv6,
                 "IPAM": {
                     "Driver": "default",
-                    "Options": dict(ipam_options) if ipam_options else None,
+                    "Options": dict(ipam_options) if ipam_options is not None else None,
                     "Config": config or None,
                 },
                 "Internal": internal,

@@ -145,7 +145,8 @@ def describe(
     Raises `InvalidInput` where there is no program or a wish that cannot be meant, `NotFound`.
     """
     networks: dict[str, Any] = {}
-    if options.network not in ("none", "host", "bridge") or options.endpoints:
+    plain = options.network in ("none", "host", "bridge") and not options.endpoints
+    if not plain or (options.network == "host" and options.host_config.get("Links")):
         from minidock.engine.network_wishes import check_networks
 
         options, networks = check_networks(options, root, find)
