@@ -15,11 +15,12 @@ from minidock.build.context import is_remote, refuse_git
 from minidock.build.copy import Destination, Owner, fingerprints, total, write_items
 from minidock.build.directory import Directory
 from minidock.build.dockerignore import Ignore
+from minidock.build.errors import did_you_mean
 from minidock.build.history import created_by
 from minidock.build.instructions import Add, Copy
 from minidock.build.layer import LayerMaker
 from minidock.build.sources import Item, Selection, clean, select
-from minidock.errors import InvalidInput, NotFound
+from minidock.errors import InvalidInput, MinidockError, NotFound
 from minidock.image.stack import Node, Stack, resolve
 
 TYPE_CHECKING = False
@@ -80,7 +81,12 @@ def layers_of(stage: StageBuild, name: str) -> tuple[str, ...]:
         return build.images.lowerdirs(build.stage(number).image())
     if name == "scratch":
         return ()
-    return build.images.lowerdirs(stage.find_image(name, build.platform))
+    try:
+        return build.images.lowerdirs(stage.find_image(name, build.platform))
+    except MinidockError as error:  # perhaps no image was meant
+        names = [above.name for above in build.stages[: stage.number] if above.name]
+        error.message += did_you_mean(name, names)
+        raise
 
 
 class _Gathered:
