@@ -23,8 +23,10 @@ from hashlib import sha256
 from itertools import count
 
 from minidock.build.cache import Cache, Made, key_of
+from minidock.build.errors import did_you_mean
 from minidock.build.instructions import Copy, Run
 from minidock.build.options import Cancelled
+from minidock.build.secrets import clear_secrets
 from minidock.build.stage import StageBuild
 from minidock.build.state import in_oci_words
 from minidock.build.variables import expanded_stage, global_arguments, platform_arguments
@@ -136,7 +138,9 @@ class Build:
             return len(self.stages) - 1
         found = self.find_stage(wanted, len(self.stages))
         if found is None:
-            raise InvalidInput(f"target stage {self.options.target!r} could not be found")
+            typed = self.options.target
+            suggestion = did_you_mean(typed, (stage.name for stage in self.stages if stage.name))
+            raise InvalidInput(f'target stage "{typed}" could not be found{suggestion}')
         return found
 
     def find_stage(self, name: str, before: int) -> int | None:
@@ -168,6 +172,7 @@ class Build:
 
     def build(self) -> State:
         """Build the wanted stage, and what it needs. Raises `StepFailed`, `MinidockError`."""
+        clear_secrets(self.paths.run_root)
         self._add_cache_sources()
         needed, pending = set(), [self.target]
         while pending:

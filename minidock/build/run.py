@@ -156,7 +156,7 @@ class _Running:
             command=tuple(words),
             entrypoint="",
             env=environment,
-            hostname=None if network == "host" else HOST_NAME,
+            hostname=None if network == "host" or ":" in network else HOST_NAME,
             auto_remove=not self._keep,
             host_config=dict(build.options.host_config),
         )
@@ -259,7 +259,7 @@ class _Running:
 
     def _adopt(self, upper: str) -> NewLayer | None:
         """What it changed is the layer."""
-        self._extra.remove_stubs(upper)
+        self._extra.stubs.remove(upper)
         epoch = self._build.options.epoch
         if epoch is not None:
             from minidock.build.epoch import clamp_times

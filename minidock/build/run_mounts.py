@@ -8,8 +8,7 @@
     secret   a file below the run root, which is in memory, for as long as the RUN lasts
     ssh      the socket of the agent
 
-Mounting over a path that the image has not makes an empty file or directory there, in the layer
-being made: a *stub*. Those are removed again, if they are still empty.
+Where the image has not the path that is mounted over, something empty is made there: see stubs.py.
 
 See: https://docs.docker.com/reference/dockerfile/#run---mount
 """
@@ -22,12 +21,14 @@ from hashlib import sha256
 
 from minidock.build.copy import Destination, Owner, fingerprints, write_items
 from minidock.build.copying import layers_of
-from minidock.build.directory import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, Directory
+from minidock.build.directory import Directory
+from minidock.build.secrets import PREFIX
 from minidock.build.sources import clean, select
+from minidock.build.stubs import Stubs
 from minidock.errors import InvalidInput, NotFound
-from minidock.image.stack import Stack, resolve, resolve_as_far
+from minidock.image.blobs import unique_name
+from minidock.image.stack import Stack, resolve
 from minidock.linux.private import make_private
-from minidock.linux.syscalls import openat2
 from minidock.spec.overlay import escape
 
 TYPE_CHECKING = False
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from minidock.build.state import State
 
 _SSH_TARGET = "/run/buildkit/ssh_agent.0"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PLAINLY = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-_ON_OTHER_MOUNTS = ("dev", "proc", "sys")
 
 
 def described_mounts(stage: StageBuild, run: Run) -> tuple[str, list[str]]:
@@ -89,12 +87,11 @@ class Prepared:
         self.environment: dict[str, str] = {}
         self._build: Build = stage.build_
         self._stage = stage
-        self._base = Stack(self._build.images.lowerdirs(state.image()))
         self._working_directory = str(state.config.get("WorkingDir") or "/")
         self._temporaries: list[str] = []
         self._secrets = ""
         self._locks: list[int] = []
-        self._stubs: list[tuple[str, int]] = []  # real path, how many of its last parts are new
+        self.stubs = Stubs(Stack(self._build.images.lowerdirs(state.image())))
 
     def __enter__(self) -> Self:
         return self
@@ -136,12 +133,7 @@ class Prepared:
     def _mount(self, target: str, kind: str, source: str, options: list[str]) -> None:
         entry = {"destination": target, "type": kind, "source": source, "options": options}
         self.mounts.append(entry)
-        first = clean(target).partition("/")[0]
-        if first in _ON_OTHER_MOUNTS:
-            return
-        node, missing = resolve_as_far(self._base, clean(target))
-        if missing:
-            self._stubs.append(("/".join((node.path, *missing)).strip("/"), len(missing)))
+        self.stubs.add(target)
 
     def _show(self, source: str, target: str, *, read_only: bool) -> None:
         access = "ro" if read_only else "rw"
@@ -337,9 +329,7 @@ class Prepared:
     def _private_file(self, content: bytes, mode: int, uid: int, gid: int) -> str:
         """A file that is in memory where the run root is."""
         if not self._secrets:
-            self._secrets = (
-                f"{self._build.paths.run_root}/build-{os.getpid()}-{os.urandom(6).hex()}"
-            )
+            self._secrets = f"{self._build.paths.run_root}/{PREFIX}{unique_name()}"
             make_private(self._secrets)
         path = f"{self._secrets}/{os.urandom(6).hex()}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -350,85 +340,9 @@ class Prepared:
             os.fchmod(fd, mode)
         return path
 
-    # ── afterwards ──
-
-    def remove_stubs(self, upper: str) -> None:
-        """Take the places of mounts out of the new layer, unless something is in them now."""
-        for path, new in self._stubs:
-            parts = path.split("/")
-            for end in range(len(parts), len(parts) - new, -1):
-                if not _remove_empty(upper, "/".join(parts[:end])):
-                    break
-            else:
-                self._tidy_above(upper, parts[: len(parts) - new])
-
-    def _tidy_above(self, upper: str, parts: list[str]) -> None:
-        """A directory that is in the layer only because a stub was made in it."""
-        while parts:
-            path = "/".join(parts)
-            node = resolve(self._base, path, follow=False)
-            with _Opened(upper, path) as fd:
-                if node is None or fd < 0 or not _unchanged(fd, node.status):
-                    return
-            if not _remove_empty(upper, path):
-                return
-            parts = parts[:-1]
-
-
-_OVERLAYS_OWN = {"trusted.overlay.origin", "trusted.overlay.impure"}
-
-
-def _unchanged(fd: int, before: os.stat_result) -> bool:
-    """Whether a directory that was copied up looks as it did."""
-    now = os.fstat(fd)
-    same = all(getattr(now, n) == getattr(before, n) for n in ("st_mode", "st_uid", "st_gid"))
-    return same and set(os.listxattr(fd)) <= _OVERLAYS_OWN
-
 
 def _rw(mount: RunMount) -> bool:
     return not mount.read_only
-
-
-class _Opened:
-    """A directory of the layer, for `with`; -1 if it is none, or a link is on the way: RUN may have
-    made what it liked."""
-
-    def __init__(self, upper: str, path: str) -> None:
-        self._upper, self._path = upper, path
-        self._fd = -1
-
-    def __enter__(self) -> int:
-        top = os.open(self._upper, _DIRECTORY)
-        try:
-            self._fd = openat2(top, self._path or ".", _DIRECTORY, 0, _PLAINLY)
-        except OSError:
-            pass
-        finally:
-            os.close(top)
-        return self._fd
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-
-
-def _remove_empty(upper: str, path: str) -> bool:
-    """Remove an empty directory or file of the layer."""
-    parent, _, name = path.rpartition("/")
-    with _Opened(upper, parent) as fd:
-        try:
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                os.rmdir(name, dir_fd=fd)
-            elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
-                os.unlink(name, dir_fd=fd)
-            else:
-                return False
-        except (OSError, ValueError):
-            return False
-    return True
 
 
 def prepared(stage: StageBuild, state: State, run: Run) -> Prepared:

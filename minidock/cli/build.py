@@ -54,6 +54,7 @@ def build(args: Parsed, app: App) -> int:
     from minidock.image.store import ImageStore
     from minidock.spec.reference import parse_reference
 
+    _end_in_order()
     tags = [parse_reference(text) for text in args.each("tag")]
     out = outputs(args.each("output"), app)
     progress = watch(app, args.text("progress"), quiet=args.on("quiet"))
@@ -104,6 +105,17 @@ def build(args: Parsed, app: App) -> int:
     if args.on("quiet"):
         app.out(f"{image_id}\n")
     return 0
+
+
+def _end_in_order() -> None:
+    """`kill` and a closed terminal end a build as Ctrl-C does: through every clean-up."""
+    from minidock.linux import signals as signal
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 def _new_build(*parts: object) -> Build:

@@ -520,11 +520,13 @@ def wait_for(condition: Any, seconds: float = 10) -> None:
 def test_interrupted(builder: Builder, number: signal.Signals) -> None:
     """No image, no container, no process, no mount; and the next build finds all in order."""
     minidock = builder.minidock
+    builder.file("secret", "hush")
     (builder.home / "Dockerfile").write_text(
-        "FROM busybox AS a\nRUN echo half > /half; sleep 60\n"
+        "FROM busybox AS a\nRUN --mount=type=secret,id=s echo half > /half; sleep 60\n"
         "FROM busybox AS b\nRUN sleep 61\nFROM scratch\nCOPY --from=a / /a\nCOPY --from=b / /b\n"
     )
-    build = minidock.popen("build", "-t", "never", str(builder.home), stderr=subprocess.DEVNULL)
+    words = ("-t", "never", "--secret", f"id=s,src={builder.home}/secret", str(builder.home))
+    build = minidock.popen("build", *words, stderr=subprocess.DEVNULL)
     wait_for(lambda: minidock.ok("ps", "-q").count("\n") == 2)
     time.sleep(0.2)
     build.send_signal(number)
