@@ -23,7 +23,7 @@ import resource
 import stat
 
 from minidock.engine.mount_point import mount_points
-from minidock.errors import InvalidInput, StoreError
+from minidock.errors import InvalidInput, MinidockError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def _attempt(work: Callable[[], None]) -> bytes:
         work()
     except InvalidInput as error:
         message = f"!{error.message}"
-    except StoreError as error:
-        message = error.message
+    except MinidockError as error:
+        message = f"cannot fill a volume from the image: {error.message}"
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message = f"cannot fill a volume from the image: {where}{error.strerror}"
@@ -200,6 +200,7 @@ def _fill_in_place(point: MountPoint, source: int) -> None:
     """Of a filesystem in memory nothing would be left when this is done."""
     from minidock.engine.copy_tree import copy_tree
     from minidock.engine.mount_entries import mount_entries
+    from minidock.engine.mount_sources import with_addresses
     from minidock.isolation.mounts import plan_mounts
     from minidock.linux.kernel import LinuxKernel
     from minidock.spec.runtime import parse_spec
@@ -213,7 +214,7 @@ def _fill_in_place(point: MountPoint, source: int) -> None:
         "ociVersion": "1.2.0",
         "root": {"path": home},
         "process": {"args": ["-"], "cwd": "/"},
-        "mounts": mount_entries([whole], own_users=False),
+        "mounts": with_addresses(mount_entries([whole], own_users=False)),
         "linux": {"namespaces": [{"type": "mount"}]},
     }
     spec, ctx = parse_spec(document, home), Context()

@@ -165,6 +165,15 @@ def test_a_bind_is_not_filled(minidock, filled: str, tmp_path: Path) -> None:
     assert inside(minidock, "ls /srv/d", "-v", f"{tmp_path}:/srv/d", image=filled) == ""
 
 
+def test_system_prune_takes_anonymous_volumes_only(minidock) -> None:
+    minidock.ok("create", "-v", "/a", "-v", "named:/b", "busybox", "true")
+    minidock.ok("create", "--name", "stays", "-v", "/a", "busybox", "sleep", "100")
+    minidock.ok("start", "stays")
+    told = minidock.ok("system", "prune", "-f", "--volumes")
+    assert "Deleted Volumes:\n" in told and "named" in volumes(minidock)
+    assert len(volumes(minidock)) == 2
+
+
 def test_what_lies_behind_a_link_in_the_image(minidock, filled: str) -> None:
     script = "ls /srv/other; grep -c ' /srv/d ' /proc/self/mountinfo"
     lines = inside(minidock, script, "-v", "data:/srv/other", image=filled).split()
@@ -369,6 +378,16 @@ def test_a_volume_that_is_a_disk(minidock, tmp_path: Path, filled: str) -> None:
     finally:
         minidock.remove_volumes()
         subprocess.run(["losetup", "-d", device], check=True)
+
+
+def test_a_volume_whose_source_is_gone(minidock, filled: str, tmp_path: Path) -> None:
+    options = ("-o", "type=none", "-o", f"device={tmp_path}/none", "-o", "o=bind")
+    minidock.ok("volume", "create", *options, "gone")
+    done = minidock("create", "-v", "gone:/srv/d", filled)
+    why = f'error mounting "{tmp_path}/none" to rootfs at "/_data": stat {tmp_path}/none: no such'
+    assert f"cannot fill a volume from the image: {why}" in done.stderr
+    done = minidock("run", "--rm", "-v", "gone:/srv/d:nocopy", filled, "true")
+    assert done.returncode == 127 and "no such file or directory" in done.stderr
 
 
 def test_own_users_own_a_volume_and_not_the_host_s(minidock, tmp_path: Path) -> None:
