@@ -60,15 +60,18 @@ def _mount(point: MountPoint, kind: str, source: str, options: list[str]) -> dic
 
 
 def _image(point: MountPoint, own_users: bool) -> dict[str, Any]:
-    """An image's layers, stacked without a writable one on top. overlayfs takes no single layer."""
+    """An image's layers, stacked without a writable one on top. overlayfs takes no single layer.
+    (What an overlay's source is says nothing to the kernel; where a part of it is to be shown, the
+    whole is mounted there first.)"""
     if own_users:
         raise InvalidInput(f"image {point.name}: minidock cannot mount it with --userns auto")
+    part = {"subpath": point.subpath} if point.subpath else {}
     if len(point.layers) == 1:
-        return _mount(point, "bind", point.layers[0], ["bind", "rprivate", "rro"])
+        return {**_mount(point, "bind", point.layers[0], ["bind", "rprivate", "rro"]), **part}
     stack = "lowerdir=" + ":".join(escape(layer) for layer in point.layers)
     if len(stack) >= _PAGE:
         raise InvalidInput(f"image {point.name} has more layers than one mount can have")
-    return _mount(point, "overlay", "overlay", [stack])
+    return {**_mount(point, "overlay", point.source, [stack]), **part}
 
 
 def _filesystem(point: MountPoint, bind: list[str], own_users: bool) -> dict[str, Any]:

@@ -146,7 +146,8 @@ def make_volumes(
 
         text = "".join(f"{name}\n" for name in anonymous)
         write_file(f"{directory}/{ANONYMOUS_VOLUMES}", text.encode(), durable=False)
-    volumes, held, found = Volumes(paths), [], []
+    volumes, held = Volumes(paths), []
+    found: list[dict[str, Any]] = []
     volumes.sweep()
     try:
         for point in points:
@@ -155,7 +156,7 @@ def make_volumes(
                 held.append(fd)
                 point = point.but(options=volume.options)
             elif point.kind == "image" and not point.image:
-                point = _unpacked(point, images)
+                point = _unpacked(point, images, f"{directory}/image{len(found)}")
             found.append(point.document())
     except BaseException:
         for fd in held:
@@ -165,7 +166,9 @@ def make_volumes(
     return held
 
 
-def _unpacked(point: MountPoint, images: ImageStore) -> MountPoint:
+def _unpacked(point: MountPoint, images: ImageStore, place: str) -> MountPoint:
+    """With the image's layers; `place` is an empty directory of the container's, to be mounted on
+    where only a part is to be shown."""
     try:
         image = images.resolve(point.name)
     except NotFound as error:  # said otherwise, lest the container's own image be pulled
@@ -173,7 +176,8 @@ def _unpacked(point: MountPoint, images: ImageStore) -> MountPoint:
     layers = images.lowerdirs(image)
     if not layers:
         raise InvalidInput(f"image {point.name} has no layers: there is nothing to be mounted")
-    return point.but(image=str(image.id), layers=layers, source=layers[0])
+    os.mkdir(place, 0o700)
+    return point.but(image=str(image.id), layers=layers, source=place)
 
 
 _TRIES = 10

@@ -133,7 +133,8 @@ def parse_mount(mount: Document, *, must_exist: bool = True) -> MountPoint:
             make_source=bool(options.get("CreateMountpoint")),
         )
     if kind == "image":
-        return point.but(name=source, writable=False)
+        subpath = (mount.get("ImageOptions") or {}).get("Subpath", "")
+        return point.but(name=source, writable=False, subpath=subpath)
     if kind == "tmpfs":
         return point.but(tmpfs=_tmpfs(mount.get("TmpfsOptions") or {}, readonly))
     options = mount.get("VolumeOptions") or {}
@@ -191,16 +192,19 @@ def _check_bind(source: str, options: Document, must_exist: bool) -> None:
 def _check_image(source: str, options: Document) -> None:
     if not source:
         raise InvalidInput("field Source must not be empty")
-    if options.get("Subpath"):
-        raise InvalidInput("minidock mounts images as a whole: leave image-subpath out")
+    _check_subpath(options.get("Subpath", ""))
+
+
+def _check_subpath(subpath: str) -> None:
+    if subpath and (subpath.startswith("/") or os.path.normpath(subpath).split("/")[0] == ".."):
+        raise InvalidInput("subpath must be a relative path within the volume")
 
 
 def _check_volume(source: str, options: Document, readonly: bool) -> None:
     subpath = options.get("Subpath", "")
     if subpath and not source:
         raise InvalidInput("must not set Subpath when using anonymous volumes")
-    if subpath and (subpath.startswith("/") or os.path.normpath(subpath).split("/")[0] == ".."):
-        raise InvalidInput("subpath must be a relative path within the volume")
+    _check_subpath(subpath)
     if readonly and not source:
         raise InvalidInput("must not set ReadOnly mode when using anonymous volumes")
 

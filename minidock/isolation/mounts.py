@@ -253,10 +253,28 @@ def _plan_mount(plan: MountsPlan, spec: Spec, mount: SpecMount, where: str) -> N
                 subpath=mount.subpath,
             )
         )
+    elif mount.kind == "overlay" and mount.subpath:
+        _plan_part_of_overlay(plan, mount, where)
     else:
         _plan_filesystem(plan, mount, options, spec.mount_label)
     if plain_path(mount.destination) == "/":
         plan.mounts.append(OpenRootfs(spec.root_path))  # this covers what was the root so far
+
+
+def _plan_part_of_overlay(plan: MountsPlan, mount: SpecMount, where: str) -> None:
+    """The whole at its `source`, a directory of the host's, which nobody else sees; then the part,
+    with what a bind can say of itself: nothing of it is to be written."""
+    from minidock.isolation.overlay import plan_overlay
+    from minidock.spec.overlay import split_layers
+
+    lower = next((o[9:] for o in mount.options if o.startswith("lowerdir=")), "")
+    if not lower:
+        raise BadJSON(f"{where}.options lacks lowerdir")
+    plan.mounts.append(plan_overlay(mount.source, split_layers(lower), "", ""))
+    readonly = parse_options(("rbind", "ro")).change
+    private = (MountFlag.MS_PRIVATE,)
+    about = mount.source, mount.destination, readonly, NO_CHANGE, private
+    plan.mounts.append(BindMount(*about, subpath=mount.subpath))
 
 
 def _plan_filesystem(plan: MountsPlan, mount: SpecMount, options: MountOptions, label: str) -> None:

@@ -55,6 +55,8 @@ class MountOverlay(Step):
     def describe(self) -> str:
         layers = "one read-only layer" if len(self.lowerdirs) == 1 else "read-only layers"
         count = "" if len(self.lowerdirs) == 1 else f"{len(self.lowerdirs)} "
+        if not self.upperdir:
+            return f"stack {count}{layers} at {self.target}"
         return f"stack {count}{layers} below the container's own writable directory"
 
     def data(self) -> str:

@@ -64,7 +64,10 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
         host_config["IDMappings"] = mappings(free_range(root))
     layers = lowerdirs or (f"{root}/layers/l/0",)
     about = (container_id, directory, layers, config, host_config, args)
-    points = [_with_layers(point, root) for point in mount_points(document)]
+    points = [
+        _with_layers(point, root, f"{directory}/image{number}")
+        for number, point in enumerate(mount_points(document))
+    ]
     made = bundle.make_spec(*about, image.config.architecture, points)
     manner = MONITORED
     if bundle.known_late(host_config, document.get("MountPoints", ())):
@@ -78,10 +81,12 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
 
 
-def _with_layers(point: MountPoint, root: str) -> MountPoint:
+def _with_layers(point: MountPoint, root: str, place: str) -> MountPoint:
     if point.kind != "image":
         return point
-    return point.but(layers=_image(root, point.name)[1] or (f"{root}/layers/l/0",))
+    found = _image(root, point.name)[1] or (f"{root}/layers/l/0",)
+    layers = (layer for layer in found if not layer.startswith(f"{root}/mountpoints/"))
+    return point.but(layers=tuple(layers), source=place)
 
 
 def _image(root: str, name: str) -> tuple[StoredImage, tuple[str, ...], str]:

@@ -323,6 +323,7 @@ WAYS = [
     ["--tmpfs", "/new:ro,shared"],
     ["-v", "data:/new/place", "-v", "/usr:/y:ro", "--mount", "type=tmpfs,dst=/z"],
     ["-v", "data:/x:ro", "--userns", "auto"],
+    ["--mount", "type=image,src=busybox,dst=/im,image-subpath=bin"],
     ["--userns", "auto"],
     ["--userns", "auto", "-u", "33"],
     ["--ulimit", "nofile=100:200", "--oom-score-adj", "5"],

@@ -308,6 +308,10 @@ def test_another_image(minidock, filled: str) -> None:
         mount = f"type=image,src={image},dst=/im"
         script = f"ls /im/{place}; touch /im/{place} 2>/dev/null || echo no"
         assert inside(minidock, script, "--mount", mount) == f"/im/{place}\nno\n"
+    for image in ("busybox", filled):
+        mount = f"type=image,src={image},dst=/im,image-subpath=etc"
+        script = "cat /im/passwd | wc -l; touch /im/passwd 2>/dev/null || echo no"
+        assert inside(minidock, script, "--mount", mount).split() == ["2", "no"]
     minidock.ok("tag", filled, "other")
     layer = minidock.ok("commit", minidock.ok("create", filled, "x").strip(), "third").strip()
     flags = ("--mount", "type=image,source=third,target=/im")
