@@ -105,6 +105,11 @@ class _Gathered:
         urls = [s for s in instruction.sources if s not in paths]
         for source in instruction.sources if _is_add(instruction) else ():
             refuse_git(source)
+        if getattr(instruction, "checksum", ""):
+            if len(instruction.sources) + len(instruction.heredocs) != 1:
+                raise InvalidInput("checksum can't be specified for multiple sources")
+            if not urls:
+                raise InvalidInput("checksum can't be specified for non-HTTP(S) sources")
         exclude = Ignore(instruction.exclude)
         excluded = (lambda path, _: exclude.excludes(path)) if exclude else None
         parents = isinstance(instruction, Copy) and instruction.parents

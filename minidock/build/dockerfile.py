@@ -42,18 +42,22 @@ def parse_dockerfile(data: bytes, path: str) -> Dockerfile:
         raise located(path, text.lines, last, "file with no instructions")
     stages: list[Stage] = []
     arguments: list[Arg] = []
+    contents: list[list[Instruction]] = []  # of the stages
     for line in text.instructions:
         parsed = _parsed(text, line)
         if isinstance(parsed, Stage):
             stages.append(parsed)
+            contents.append([])
         elif stages:
-            stages[-1] = stages[-1].but(instructions=(*stages[-1].instructions, parsed))
+            contents[-1].append(parsed)
         elif isinstance(parsed, Arg):
             arguments.append(parsed)
         else:
             raise located(path, text.lines, line.where, "no build stage in current context")
     if not stages:
         raise DockerfileError("dockerfile contains no stages to build")
+    pairs = zip(stages, contents, strict=True)
+    stages = [stage.but(instructions=tuple(content)) for stage, content in pairs]
     return Dockerfile(
         path,
         text.lines,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_CLASS = re.compile(r"\^?(?:\\.|[^]\\])+\]")  # what follows a "["; path_match has checked it
+_CLASS = re.compile(r"(\^?)((?:\\.|[^]\\])+)\]", re.DOTALL)  # what follows a "["
+_RANGE = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 
 class _Pattern(Record):
@@ -126,13 +127,22 @@ def _expression(parts: tuple[str, ...]) -> str:
         elif char == "?":
             out += "[^/]"
         elif char == "[" and (group := _CLASS.match(rest)):
-            out += f"[{group[0]}"
+            out += _character_class(group[1], group[2])
             rest = rest[group.end() :]
         elif char == "\\" and rest:
             out, rest = out + re.escape(rest[0]), rest[1:]
         else:
             out += re.escape(char)
     return out + r"\Z"
+
+
+def _character_class(negated: str, text: str) -> str:
+    """`a-cx`, which path_match has found to be one; a range from z to a has nothing in it."""
+    ranges = [(first, last or first) for first, last in _RANGE.findall(text)]
+    found = "".join(f"{re.escape(a)}-{re.escape(z)}" for a, z in ranges if a <= z)
+    if not found:
+        return "[^/]" if negated else "(?!)"
+    return f"(?!/)[{negated}{found}]"
 
 
 def _leads_below(pattern: tuple[str, ...], directory: list[str]) -> bool:

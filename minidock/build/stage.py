@@ -174,7 +174,7 @@ class StageBuild:
                 config.history,
                 config.created,
                 config.author,
-                base=image.id.short,
+                base=str(image.id),
             )
         )
 
@@ -303,7 +303,8 @@ class StageBuild:
         build = self.build_
         parent = "" if independent else state.key
         if not independent:
-            parts = {"the base image": state.base, ABOVE: "\n".join(state.above), **parts}
+            base = state.base.removeprefix("sha256:")[:12]
+            parts = {"the base image": base, ABOVE: "\n".join(state.above), **parts}
         if build.options.epoch is not None:
             parts = {**parts, "SOURCE_DATE_EPOCH": str(build.options.epoch)}
         key = key_of(parent, parts)

@@ -61,9 +61,11 @@ class State(Record):
         )
 
     def image(self) -> StoredImage:
-        """As if it were in the store: for whoever wants to stack its layers, or run in it."""
+        """As if it were in the store: for whoever wants to stack its layers, or run in it. Its id
+        is that of the image it is built upon, which cannot be removed while a RUN runs."""
         config = self.image_config()
-        return StoredImage(_NOBODY, _NOBODY, config, (), self.layers, self.diff_ids)
+        image_id = Digest(self.base) if self.base else _NOBODY
+        return StoredImage(image_id, _NOBODY, config, (), self.layers, self.diff_ids)
 
     def image_config(self) -> ImageConfig:
         """The document."""

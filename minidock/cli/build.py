@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from minidock.cli.app import App
     from minidock.cli.build_progress import Progress
     from minidock.cli.parse import Parsed
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore
     from minidock.spec.image import Platform
     from minidock.spec.reference import Reference
 
@@ -97,6 +99,7 @@ def build(args: Parsed, app: App) -> int:
         finally:
             if context.temporary:
                 images.workshop().discard(context.temporary)
+    _tidy(app, paths, images)
     if out:
         return 0
     if args.text("iidfile"):
@@ -105,6 +108,15 @@ def build(args: Parsed, app: App) -> int:
     if args.on("quiet"):
         app.out(f"{image_id}\n")
     return 0
+
+
+def _tidy(app: App, paths: Paths, images: ImageStore) -> None:
+    from minidock.build.prune import prune_daily
+
+    try:
+        prune_daily(paths, app.containers(), images)
+    except (MinidockError, OSError) as error:
+        app.trace(error)  # the build is done; `builder prune` will say what is wrong
 
 
 def _end_in_order() -> None:

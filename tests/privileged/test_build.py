@@ -566,3 +566,72 @@ def test_another_base_image_is_told(builder: Builder) -> None:
     builder.ok(dockerfile)
     said = builder.ok(dockerfile, "--explain-cache", "--build-arg", "B=second-base")
     assert "because the base image was " in said
+
+
+def test_flags_that_make_no_sense(builder: Builder) -> None:
+    for flags, problem, code in (
+        (("-t", "Upper"), "repository name (library/Upper) must be lowercase", 125),
+        (("--progress", "loud"), "invalid progress type: loud", 1),
+        (("--platform", "linux/amd64,linux/arm64"), "one platform at a time", 1),
+        (("--secret", "id=x,src=/no/such/file"), "no such file", 1),
+        (("--ssh", "default=/etc/passwd"), "no agent's socket", 1),
+        (("-o", "type=oci,dest=x"), "unsupported type oci", 1),
+        (("--build-arg", "SOURCE_DATE_EPOCH=yesterday"), "must be seconds since 1970", 1),
+        (("--target", "nowhere"), "could not be found", 1),
+        (("--push",), "minidock push does that", 125),
+    ):
+        done = builder("FROM busybox AS first\nRUN true\n", *flags)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert problem in done.stderr
+
+
+def test_add_of_a_url(builder: Builder) -> None:
+    import hashlib
+    import http.server
+    import threading
+
+    seen: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(builder.home))
+
+        def log_message(self, format: str, *args: Any) -> None:
+            seen.append(str(args[1]))
+
+    builder.file("thing", "from afar")
+    digest = hashlib.sha256(b"from afar").hexdigest()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        dockerfile = f"FROM busybox\nADD {url}/thing /in/\n"
+        builder.ok(dockerfile)
+        assert builder.run("stat", "-c", "%a", "/in/thing") == "600\n"
+        assert "CACHED\n" in builder.ok(dockerfile).partition("ADD")[2]
+        assert seen == ["200", "304"]
+        builder.ok(f"FROM busybox\nADD --checksum=sha256:{digest} {url}/thing /in/\n")
+        assert len(seen) == 2  # it is here already
+        done = builder(f"FROM busybox\nADD --checksum=sha256:{'0' * 64} {url}/thing /\n")
+        assert "digest mismatch" in done.stderr
+        done = builder(f"FROM busybox\nADD {url}/nothing /\n")
+        assert f"failed to load {url}/nothing: 404" in done.stderr
+        server.shutdown()
+    done = builder(f"FROM busybox\nADD {url}/thing /\n")
+    assert "Connection refused" in done.stderr
+    done = builder(f"FROM busybox\nADD --checksum=sha256:{digest} thing /\n")
+    assert "checksum can't be specified for non-HTTP(S) sources" in done.stderr
+
+
+def test_the_image_below_cannot_be_removed_meanwhile(builder: Builder) -> None:
+    builder.ok("FROM busybox\nLABEL base=1\n", "-t", "the-base")
+    builder.minidock.ok("rmi", "built")
+    build = builder.minidock.popen(
+        "build", "--no-cache", "-", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert build.stdin
+    build.stdin.write(b"FROM the-base\nRUN sleep 1\n")
+    build.stdin.close()
+    wait_for(lambda: builder.minidock.ok("ps", "-q"))
+    done = builder.minidock("rmi", "the-base")
+    assert build.wait(10) == 0
+    assert done.returncode == 1 and "is using its referenced image" in done.stderr
