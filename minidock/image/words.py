@@ -132,6 +132,8 @@ class _Lexer:
         except InvalidInput as error:
             quoted = self._text.replace("\\", "\\\\").replace('"', '\\"')
             raise InvalidInput(f'failed to process "{quoted}": {error.message}') from None
+        except RecursionError:
+            raise InvalidInput("substitutions are nested too deeply") from None
         self._end_word()
         return text, self._words
 

@@ -84,6 +84,11 @@ def test_another_escape_character() -> None:
     assert expand('c:\\$PWD`$x "`"\\"', ENV, "`") == 'c:\\/home$x "\\'
 
 
+def test_nested_deeper_than_anybody_reads() -> None:
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        expand("${x:-" * 5000, ENV)
+
+
 def test_only_unquoted_white_space_parts_words() -> None:
     assert expand_words('$PORTS "$PORTS" a\\ b', ENV) == ["80", "443/tcp", "80 443/tcp", "a b"]
 
