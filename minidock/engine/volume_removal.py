@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 
 from minidock.engine.events import emit
-from minidock.engine.listing import tree_size
 from minidock.engine.volumes import DRIVER, Volumes
 from minidock.errors import Conflict, InvalidInput, NotFound
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from minidock.engine.containers import Containers
     from minidock.engine.paths import Paths
     from minidock.engine.prune import Pruned, Wanted
+
+_AT_ONCE = 200  # each is a descriptor
 
 
 def volume_uses(containers: Containers) -> dict[str, list[str]]:
@@ -44,27 +45,36 @@ def remove_volume(paths: Paths, containers: Containers, name: str) -> None:
     volumes = Volumes(paths)
     volumes.sweep()
     volumes.find(name)
-    if not _remove(paths, volumes, containers, name, wait=True):
+    if not _remove_unused(paths, containers, [name], wait=True):
+        volumes.find(name)  # or somebody else has just removed it
         users = ", ".join(volume_uses(containers).get(name, ()))
         raise Conflict(f"remove {name}: volume is in use - [{users}]")
 
 
-def _remove(
-    paths: Paths, volumes: Volumes, containers: Containers, name: str, *, wait: bool
-) -> bool:
-    """False where it is in use: by a container, or, without `wait`, by one that is being made."""
-    try:
-        lock = volumes.lock(name, wait=wait)
-    except BlockingIOError:
-        return False
-    try:
-        if name in volume_uses(containers):
-            return False
-        volumes.discard(name)
-    finally:
-        os.close(lock)
-    emit(paths.run_root, "volume", "destroy", name, {"driver": DRIVER})
-    return True
+def _remove_unused(
+    paths: Paths, containers: Containers, names: Sequence[str], *, wait: bool = False
+) -> list[str]:
+    """Remove those that nobody uses, and return them. In use is also what a container that is being
+    made may have, unless there is time to `wait` until it is."""
+    volumes, removed = Volumes(paths), []
+    for start in range(0, len(names), _AT_ONCE):
+        locks: dict[str, int] = {}
+        try:
+            for name in names[start : start + _AT_ONCE]:
+                try:
+                    locks[name] = volumes.lock(name, wait=wait)
+                except (BlockingIOError, NotFound):
+                    continue
+            used = volume_uses(containers)  # of all of them at once: that takes time
+            for name in locks:
+                if name not in used:
+                    volumes.discard(name)
+                    emit(paths.run_root, "volume", "destroy", name, {"driver": DRIVER})
+                    removed.append(name)
+        finally:
+            for fd in locks.values():
+                os.close(fd)
+    return removed
 
 
 # ── with a container ──
@@ -81,12 +91,7 @@ def remove_doomed(root: str, run_root: str, path: str) -> None:
     except FileNotFoundError:
         return  # another command does the same
     paths = Paths(root, run_root)
-    volumes, containers = Volumes(paths), Containers(paths)
-    for name in names:
-        try:
-            _remove(paths, volumes, containers, name, wait=False)
-        except NotFound:
-            continue
+    _remove_unused(paths, Containers(paths), names)
 
 
 # ── prune ──
@@ -96,25 +101,20 @@ def prune_volumes(
     paths: Paths, containers: Containers, wanted: Wanted, *, everything: bool
 ) -> Pruned:
     """Remove the volumes that no container uses: anonymous ones, or with `everything` all."""
+    from minidock.engine.listing import tree_size
     from minidock.engine.prune import Pruned
 
-    volumes, lines, room = Volumes(paths), [], 0
+    volumes, sizes = Volumes(paths), {}
     volumes.sweep()
-    used = volume_uses(containers)  # asked again with each lock; this spares most of them
+    used = volume_uses(containers)
     for volume in volumes.all():
         if volume.name in used or not (everything or volume.anonymous):
             continue
-        if not wanted.fits(0, volume.labels or {}):
-            continue
-        size = 0 if (volume.options or {}).get("type") else tree_size(volume.data)
-        try:
-            gone = _remove(paths, volumes, containers, volume.name, wait=False)
-        except NotFound:
-            continue
-        if gone:
-            lines.append(volume.name)
-            room += size
-    return Pruned(tuple(lines), room)
+        if wanted.fits(0, volume.labels or {}):
+            own = (volume.options or {}).get("type")  # a filesystem, which is not mounted here
+            sizes[volume.name] = 0 if own else tree_size(volume.data)
+    removed = _remove_unused(paths, containers, list(sizes))
+    return Pruned(tuple(removed), sum(sizes[name] for name in removed))
 
 
 def wants_all(filters: Mapping[str, Sequence[str]]) -> bool:
