@@ -86,6 +86,7 @@ def split_argument(text: str) -> tuple[str, str]:
 
 def _from(args: Parsed, app: App, name: str, source: str, destination: str, *, quiet: bool) -> None:
     from minidock.engine.copy import check_output, copy_from, copy_out
+    from minidock.engine.copy_names import as_typed
     from minidock.engine.output import OutputClosed
 
     check_output(os.path.abspath(destination))
@@ -95,7 +96,7 @@ def _from(args: Parsed, app: App, name: str, source: str, destination: str, *, q
     if destination != "-":
         progress = Progress(app, "from", quiet=quiet)
         copy_from(container, source, destination, _wishes(args, name, progress.add))
-        return progress.end(os.path.abspath(destination))
+        return progress.end(as_typed(os.path.abspath(destination), destination))
     try:
         return copy_out(container, source, app.stdout, _wishes(args, name, _nobody))
     except BrokenPipeError as error:
