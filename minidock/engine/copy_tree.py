@@ -159,16 +159,23 @@ def copy_attributes(source: int, target: int, about: os.stat_result) -> None:
 
 
 def _give_by_name(level: _Level, name: str, about: os.stat_result) -> None:
-    """For what cannot be opened: links, devices, sockets."""
-    os.chown(name, about.st_uid, about.st_gid, dir_fd=level.target, follow_symlinks=False)
-    if not stat.S_ISLNK(about.st_mode):
-        made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=level.target)
-        try:
-            os.chmod(f"/proc/self/fd/{made}", stat.S_IMODE(about.st_mode))
-        finally:
-            os.close(made)
+    """For what cannot be opened: links, devices, sockets. Should something else have come in their
+    place meanwhile, it is not given what was meant for them."""
     times = (about.st_atime_ns, about.st_mtime_ns)
-    os.utime(name, ns=times, dir_fd=level.target, follow_symlinks=False)
+    if stat.S_ISLNK(about.st_mode):
+        os.chown(name, about.st_uid, about.st_gid, dir_fd=level.target, follow_symlinks=False)
+        os.utime(name, ns=times, dir_fd=level.target, follow_symlinks=False)
+        return
+    made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=level.target)
+    try:
+        if stat.S_IFMT(os.fstat(made).st_mode) != stat.S_IFMT(about.st_mode):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), name)
+        path = f"/proc/self/fd/{made}"
+        os.chown(path, about.st_uid, about.st_gid)
+        os.chmod(path, stat.S_IMODE(about.st_mode))
+        os.utime(path, ns=times)
+    finally:
+        os.close(made)
 
 
 def _set_attribute(target: int, name: str, value: bytes) -> None:
