@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 def do_copy(stage: StageBuild, state: State, instruction: Copy | Add) -> State:
     """COPY or ADD, expanded."""
+    stage.await_stages((instruction.from_,) if isinstance(instruction, Copy) else ())
     step = stage.begin(instruction)
     if instruction.chmod:
         check_mode(instruction.chmod)

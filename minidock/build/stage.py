@@ -277,6 +277,13 @@ class StageBuild:
         self.build_.listener.begin(number, title)
         return Step(self.build_, number, title, where)
 
+    def await_stages(self, names: Sequence[str]) -> None:
+        """Wait for those of these that are stages. Raises `Cancelled` if one fails."""
+        for name in names:
+            number = self.build_.find_stage(name, self.number) if name else None
+            if number is not None:
+                self.build_.stage(number)
+
     def begin(self, instruction: Instruction) -> Step:
         """Begin with an instruction that makes a layer."""
         self._count += 1
