@@ -79,6 +79,7 @@ class _Bound(MonitorConnection):
 def do_run(stage: StageBuild, state: State, instruction: Run) -> State:
     """RUN, its mounts expanded."""
     build = stage.build_
+    stage.await_stages([mount.from_ for mount in instruction.mounts])
     step = stage.begin(instruction)
     arguments = state.arguments
     history = created_by(instruction, state.config, arguments)
