@@ -34,6 +34,7 @@ from minidock.linux.host import start_time
 from minidock.linux.kernel import LinuxKernel
 from minidock.network.ipam import IPV4, IPV6
 from minidock.network.message import CREATE, ROUTE, exchange
+from minidock.network.names import host_file
 from minidock.network.nat import Port
 from minidock.network.ports import publish, withdraw
 from minidock.network.veth import (
@@ -74,11 +75,13 @@ def connect(paths: Paths, network_name: str, container_name: str, asked: Documen
         state = turn.state()
         there = wanted(document)
         if state.running:
-            if network.name in there:
+            running = _Running(paths, container, state, document)
+            if network.name in running.networks and network.name in there:
                 raise Conflict(
                     f"endpoint with name {container.name} already exists in network {network.name}"
                 )
-            _Running(paths, container, state, document).connect(network, asked)
+            if network.name not in running.networks:
+                running.connect(network, asked)
         turn.write({**document, "Networks": {**there, network.name: asked}})
 
 
@@ -95,13 +98,15 @@ def disconnect(paths: Paths, network_name: str, container_name: str) -> None:
         document = turn.document
         state = turn.state()
         there = wanted(document)
-        if network.name not in there:
-            the = "" if state.running else "the "  # Docker has two places where it says so
+        running = _Running(paths, container, state, document) if state.running else None
+        connected = running is not None and network.name in running.networks
+        if network.name not in there and not connected:
+            the = "" if running else "the "  # Docker has two places where it says so
             raise Conflict(
                 f"container {container.id} is not connected to {the}network {network.name}"
             )
-        if state.running:
-            _Running(paths, container, state, document).disconnect(network)
+        if running and connected:
+            running.disconnect(network)
         rest = {name: asked for name, asked in there.items() if name != network.name}
         turn.write({**document, "Networks": rest})
 
@@ -172,7 +177,11 @@ class _Turn:
 
 
 class _Running:
-    """The networks of a container that runs."""
+    """The networks of a container that runs.
+
+    What is about to be made, or to be taken away, is written down first, as "Pending": should we be
+    killed in between, whoever comes next finishes taking it away.
+    """
 
     def __init__(
         self, paths: Paths, container: Container, state: State, document: Document
@@ -189,6 +198,13 @@ class _Running:
         self._namespace = os.open(f"/proc/{state.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         if start_time(state.pid) != state.start_time:
             raise Conflict(f"container {container.id} is not running")
+        for host_end, addresses in self._record.pop("Pending", []):
+            self._clear_away(host_end, addresses)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of those that it is on."""
+        return tuple(self._record["Networks"])
 
     def connect(self, network: Network, asked: Document) -> None:
         endpoint = take_endpoint(
@@ -204,6 +220,7 @@ class _Running:
         if is_of_users(network.name):
             settings["DNSNames"] = dns_names(self._document, asked.get("Aliases") or ())
         before = list(self._record["Networks"])
+        self._pend(endpoint.host_end, settings)
         try:
             where = endpoint.bridge.index, endpoint.bridge.mtu, endpoint.end
             cable = new_pair(endpoint.host_end, *where, fd=self._namespace)
@@ -214,39 +231,47 @@ class _Running:
             self._record["Devices"][network.name] = [endpoint.host_end, endpoint.end.name]
             self._lead_out()
             self._aim_ports()
-            self._write_record()
             self._know(before, own_addresses([settings]))
+            del self._record["Pending"]
+            self._write_record()
         except BaseException:
             self._take_back(network.name, settings, endpoint.host_end)
             raise
         tell_of(self._container.run_dir, self._record, network.name, "connect")
 
     def disconnect(self, network: Network) -> None:
-        settings = self._record["Networks"].get(network.name)
-        if settings is None:
-            raise Conflict(
-                f"container {self._container.id} is not connected to network {network.name}"
-            )
+        settings = self._record["Networks"][network.name]
         tell_of(self._container.run_dir, self._record, network.name, "disconnect")
         self._take_back(network.name, settings, self._record["Devices"][network.name][0])
 
     def _take_back(self, name: str, settings: Document, host_end: str) -> None:
+        self._record["Networks"].pop(name, None)
+        self._record["Devices"].pop(name, None)
+        self._pend(host_end, settings)
+        del self._record["Pending"]
+        self._clear_away(host_end, own_addresses([settings]))
+
+    def _pend(self, host_end: str, settings: Document) -> None:
+        self._record["Pending"] = [[host_end, own_addresses([settings])]]
+        self._write_record()
+
+    def _clear_away(self, host_end: str, addresses: list[str]) -> None:
         try:
             exchange(self._kernel, ROUTE, [delete_link(host_end)])
         except OSError:
             pass  # it was not made, or went with the namespace
-        self._record["Networks"].pop(name, None)
-        self._record["Devices"].pop(name, None)
         self._lead_out()
         self._aim_ports()
-        self._write_record()
-        addresses = own_addresses([settings])
         self._forget(addresses)
         for address in addresses:
-            release(self._container.run_dir, address)
+            try:
+                release(self._container.run_dir, address)
+            except FileNotFoundError:
+                pass  # it is given back already
+        self._write_record()
 
     def _free_device(self) -> str:
-        taken = {device for _, device in self._record["Devices"].values()}
+        taken = {name for _, name in in_namespace(self._namespace, _socket.if_nameindex)}
         number = 0
         while f"eth{number}" in taken:
             number += 1
@@ -312,19 +337,18 @@ class _Running:
         """The container's own files, written in place, since they are mounted."""
         directory = self._container.directory
         hostname = self._container.config["Hostname"]
-        lines = "".join(f"{address}\t{hostname}\n" for address in addresses)
-        with open(f"{directory}/hosts", "ab") as file:
-            file.write(lines.encode())
+        lines = "".join(f"{address}\t{hostname}\n" for address in addresses).encode()
+        known = host_file(f"{directory}/hosts")
+        if known and not known.endswith(b"\n"):
+            known += b"\n"
+        _rewrite(f"{directory}/hosts", known + lines)
         after = list(self._record["Networks"])
         if any(map(is_of_users, before)) or not any(map(is_of_users, after)):
             return
         host_config = self._container.host_config
         path = f"{directory}/resolv.conf"
-        with open(path, "rb+") as file:
-            if file.read(1 << 20) == servers_file(host_config, before):  # else it was edited
-                file.seek(0)
-                file.truncate()
-                file.write(servers_file(host_config, after))
+        if host_file(path) == servers_file(host_config, before):  # else it was edited
+            _rewrite(path, servers_file(host_config, after))
         self._serve_names()
 
     def _serve_names(self) -> None:
@@ -340,11 +364,19 @@ class _Running:
             connection.close()
 
     def _forget(self, addresses: list[str]) -> None:
-        with open(f"{self._container.directory}/hosts", "rb+") as file:
-            lines = file.read(1 << 20).splitlines(keepends=True)
-            gone = {address.encode() for address in addresses}
-            kept = [line for line in lines if line.split()[:1] not in [[one] for one in gone]]
-            if kept != lines:
-                file.seek(0)
-                file.truncate()
-                file.writelines(kept)
+        path = f"{self._container.directory}/hosts"
+        lines = host_file(path).splitlines(keepends=True)
+        gone = [[address.encode()] for address in addresses]
+        kept = [line for line in lines if line.split()[:1] not in gone]
+        if kept != lines:
+            _rewrite(path, b"".join(kept))
+
+
+def _rewrite(path: str, content: bytes) -> None:
+    """A file that is mounted must stay the same file. It is never empty meanwhile."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, content, 0)
+        os.ftruncate(fd, len(content))
+    finally:
+        os.close(fd)
