@@ -82,12 +82,22 @@ def layers_of(stage: StageBuild, name: str) -> tuple[str, ...]:
         return build.images.lowerdirs(build.stage(number).image())
     if name == "scratch":
         return ()
+    _refuse_what_is_below(stage, name)
     try:
         return build.images.lowerdirs(stage.find_image(name, build.platform))
     except MinidockError as error:  # perhaps no image was meant
         names = [above.name for above in build.stages[: stage.number] if above.name]
         error.message += did_you_mean(name, names)
         raise
+
+
+def _refuse_what_is_below(stage: StageBuild, name: str) -> None:
+    """A stage can take from those above it; its own name, or a later one's, means no image."""
+    names = [other.name for other in stage.build_.stages[stage.number :]]
+    if name.lower() == names[0]:
+        raise InvalidInput(f"circular dependency detected on stage: {name}")
+    if name.lower() in names:
+        raise InvalidInput(f'stage "{name}" stands below: --from can name those above')
 
 
 class _Gathered:

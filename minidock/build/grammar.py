@@ -268,7 +268,7 @@ def _shell(request: _Request) -> Shell:
     if not command.words:
         raise InvalidInput("SHELL requires at least one argument")
     if command.shell:
-        raise InvalidInput(f"SHELL requires the arguments to be in JSON form: {request.original}")
+        raise InvalidInput("SHELL requires the arguments to be in JSON form")
     return Shell(request.where, request.original, command.words)
 
 

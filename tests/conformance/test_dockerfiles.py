@@ -294,5 +294,40 @@ def test_the_same_comes_out(name: str, ours: Built, request: pytest.FixtureReque
     assert not found, f"{case.judge} has it otherwise:\n" + "\n".join(found)
 
 
+REFUSED = {
+    "nothing there": "COPY nope /x",
+    "a directory over a file": "RUN touch /d\nCOPY tree /d",
+    "below a file": "RUN touch /d\nCOPY a.txt /d/x",
+    "a directory where a file is": "RUN touch /d\nWORKDIR /d",
+    "out of the context": "COPY ../../etc/passwd /x",
+    "a link out of the context": "COPY links/abs /x",
+    "a link to nothing": "COPY links/dangling /x",
+    "from itself": "FROM busybox AS me\nCOPY --from=me /bin/sh /x",
+    "no such user": "USER nosuch\nRUN true",
+    "nothing to run": "FROM scratch\nRUN true",
+    "no such program": 'RUN ["nosuchprogram"]',
+    "it fails": "RUN exit 3",
+    "no port": "EXPOSE 99999",
+    "no signal": "STOPSIGNAL NOPE",
+    "no list": "SHELL sh",
+    "no stage": "FROM BusyBox",
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_both_refuse(
+    what: str, minidock: Any, engine_in_memory: Any, contexts: list[Context], base: Path
+) -> None:
+    engine_in_memory("load", "-i", str(base))
+    case = Case(what, f"FROM busybox\n{REFUSED[what]}\n".encode(), None, [], [], "buildkit", False)
+    context = contexts[0]
+    context.put(case.text, case)
+    done = minidock("build", "--network", "none", str(context.path))
+    assert done.returncode == 1
+    assert "ERROR: failed to solve: " in done.stderr.splitlines()[-1]
+    with pytest.raises(AssertionError, match="BuildKit: "):
+        buildkit(engine_in_memory, context.path, case, "refused")
+
+
 def test_enough_of_them() -> None:
     assert len(NAMES) >= 60

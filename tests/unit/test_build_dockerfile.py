@@ -249,7 +249,7 @@ def test_mounts(text: str, mount: RunMount) -> None:
         ("FROM a b", "FROM requires either one or three arguments"),
         ("FROM a AS 1b", 'invalid name for build stage: "1b", '
                          "name can't start with a number or contain symbols"),
-        ("SHELL bash -c", "SHELL requires the arguments to be in JSON form: SHELL bash -c"),
+        ("SHELL bash -c", "SHELL requires the arguments to be in JSON form"),
         ("CMD [1]", "when using JSON array syntax, arrays must be comprised of strings only"),
         ("WORKDIR", "WORKDIR requires exactly one argument"),
         ("EXPOSE", "EXPOSE requires at least one argument"),
