@@ -32,6 +32,8 @@ import os
 
 from minidock.engine.holding import lock_of, take
 from minidock.engine.lifecycle import open_init
+from minidock.engine.mount_point import mount_points
+from minidock.engine.mount_sources import prepare_sources, with_addresses
 from minidock.engine.statefile import read_json
 from minidock.errors import Conflict, NotFound
 from minidock.isolation.idmap import BecomeRootInside
@@ -47,13 +49,16 @@ from minidock.step import Context, execute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from minidock.engine.containers import Container
+    from minidock.engine.mount_point import MountPoint
 
 _KERNELS_OWN = ("/proc", "/sys", "/dev")
 _PRIVATE = MountFlag.MS_REC | MountFlag.MS_PRIVATE
 _BIND_WORDS = ("bind", "rbind")
+_MAPPINGS = ("uidMappings", "gidMappings")
 _NOT_NOW = ("idmap", "ridmap", "volatile")  # words that are for the container's processes only
 
 
@@ -66,16 +71,25 @@ class View:
         self._writable = writable
         self._own_users = container.host_config.get("UsernsMode") == "auto"
         self._lock = -1
+        self._points = mount_points(container.document)
+        self._kernel = LinuxKernel()
         state = container.state()
         self._init = open_init(state) if state.running else -1
-        if self._init < 0 and writable:
+        if self._init < 0:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """For a container that does not run."""
+        root = os.path.dirname(os.path.dirname(self._directory))
+        prepare_sources(self._points, root)
+        if self._writable:
+            short = os.path.basename(self._directory)
             try:
-                self._lock = take(lock_of(container.directory))
+                self._lock = take(lock_of(self._directory))
             except BlockingIOError:
-                raise Conflict(f"container {container.id} is just starting or ending") from None
+                raise Conflict(f"container {short} is just starting or ending") from None
             except FileNotFoundError:
-                raise NotFound(f"No such container: {container.id}") from None
-        self._kernel = LinuxKernel()
+                raise NotFound(f"No such container: {short}") from None
 
     def __enter__(self) -> View:
         return self
@@ -89,9 +103,13 @@ class View:
         """In the child: from here on "/" is the container's root, and nothing may be imported.
         Raises `OSError`, `MinidockError`."""
         BecomeUndumpable().apply(self._kernel, Context())
-        if self._init >= 0:
-            self._join()
-        else:
+        try:
+            if self._init >= 0:
+                self._join()
+        except ProcessLookupError:  # it has just ended
+            self._init = -1
+            self._prepare()
+        if self._init < 0:
             self._put_together()
         everything = AtFlag.AT_RECURSIVE
         self._kernel.mount_setattr(AT_FDCWD, "/", everything, MountAttr.MOUNT_ATTR_NODEV)
@@ -115,7 +133,7 @@ class View:
         document = read_json(f"{self._directory}/config.json")
         if document is None:
             raise NotFound("the container has been removed meanwhile")
-        spec = parse_spec(_files_only(document), self._directory)
+        spec = parse_spec(_files_only(document, self._points), self._directory)
         mounts = plan_mounts(spec, read_facts().cgroups)
         overlay = plan_root_overlay(spec)
         assert overlay
@@ -138,19 +156,23 @@ class View:
         kernel.chdir("/")
 
 
-def _files_only(document: dict[str, Any]) -> dict[str, Any]:
+def _files_only(document: dict[str, Any], points: Sequence[MountPoint]) -> dict[str, Any]:
     """A config.json with nothing in it but the root filesystem, volumes, and parts of the host's
     tree, all with the owners that they have on disk."""
+    volumes = {point.destination for point in points if point.kind != "tmpfs"}
     kept = []
-    for mount in document["mounts"]:
+    for mount in with_addresses(document["mounts"]):
         options = [word for word in mount.get("options", ()) if word not in _NOT_NOW]
         is_bind = mount.get("type") == "bind" or any(word in options for word in _BIND_WORDS)
-        where = f"{mount['destination']}/"
-        if is_bind and where.startswith(tuple(f"{place}/" for place in _KERNELS_OWN)):
+        place = mount["destination"]
+        if is_bind and f"{place}/".startswith(tuple(f"{own}/" for own in _KERNELS_OWN)):
             continue
-        if is_bind or mount["destination"] == "/":
-            known = ("destination", "type", "source")
-            kept.append({**{key: mount[key] for key in known if key in mount}, "options": options})
+        if place.startswith("/etc/") and place not in volumes:
+            # The names of hosts, another container's perhaps, which may be gone.
+            is_bind = os.path.exists(mount["source"])
+        if is_bind or place == "/" or place in volumes:
+            about = {key: mount[key] for key in mount if key not in _MAPPINGS}
+            kept.append({**about, "options": options})
     return {
         "ociVersion": document["ociVersion"],
         "process": document["process"],

@@ -84,6 +84,27 @@ def test_before_the_first_start(minidock: Any, tmp_path: Path, options: tuple[st
     assert minidock.ok("start", "-a", "box") == "0 750\n"
 
 
+def test_mounts_of_one_that_has_never_run(minidock: Any, tmp_path: Path) -> None:
+    """A directory that `-v` names is made, part of a volume is what it is, and names of hosts that
+    another container had are not missed."""
+    (tmp_path / "file").write_text("words")
+    minidock.ok("run", "--rm", "-v", "copied:/v", "busybox", "mkdir", "-p", "/v/part")
+    minidock.ok("run", "-d", "--name", "gone", "busybox", "sleep", "100")
+    options = ["-v", f"{tmp_path}/made:/made", "--network", "container:gone"]
+    options += ["--mount", "type=volume,src=copied,dst=/part,volume-subpath=part"]
+    minidock.ok("create", "--name", "box", *options, "busybox", "true")
+    minidock.ok("rm", "-f", "gone")
+    try:
+        for place in ("/made", "/part"):
+            minidock.ok("cp", f"{tmp_path}/file", f"box:{place}/")
+        assert (tmp_path / "made/file").read_text() == "words"
+        found = minidock.ok("run", "--rm", "-v", "copied:/v", "busybox", "cat", "/v/part/file")
+        assert found == "words"
+    finally:
+        minidock.ok("rm", "box")
+        minidock.ok("volume", "rm", "copied")
+
+
 def test_owners(minidock: Any, tmp_path: Path) -> None:
     """As they are on the way in, and the caller's on the way out; -a the other way round."""
     (tmp_path / "file").write_text("words")
