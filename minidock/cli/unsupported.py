@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from minidock.cli.command import Unsupported as No
 
-_NETWORK = "container networks come later"
 _DAEMON = "there is no daemon to talk to"
 
 ROOT = (
@@ -53,7 +52,7 @@ START = (
 )
 PLATFORM = (No("platform", "", "images here are of one platform"),)
 """For import, history, rmi, image inspect."""
-RM = (No("link", "l", _NETWORK),)
+RM = (No("link", "l", "links go with the container that has them"),)
 NETWORK_CREATE = (
     No("config-from", "", "a network's settings are its own"),
     No("config-only", "", "a network's settings are its own"),

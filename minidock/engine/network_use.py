@@ -35,16 +35,22 @@ _WORDS = {"1": True, "true": True, "True": True, "0": False, "false": False, "Fa
 def endpoints_on(paths: Paths, network: Network) -> list[tuple[Container, Endpoint]]:
     """The containers that are on a network now, each with Docker's EndpointSettings; by name."""
     containers, found = Containers(paths), []
-    leases = Leases(Networks(paths).leases(network), lambda _: True)
-    for holder in set(leases.all().values()):
+    for holder in _holders(paths, network):
         container = containers.load(holder)
-        if container is None or not is_held(lock_of(container.directory)):
+        if container is None:
             continue
         record = read_json(f"{container.run_dir}/{RECORD}") or {}
         for endpoint in (record.get("Networks") or {}).values():
             if endpoint["NetworkID"] == network.id:
                 found.append((container, endpoint))
     return sorted(found, key=lambda pair: pair[0].name)
+
+
+def _holders(paths: Paths, network: Network) -> set[str]:
+    """The ids of those that have an address on it and live; some may only be starting."""
+    leases = Leases(Networks(paths).leases(network), lambda _: True)
+    holders = set(leases.all().values())
+    return {holder for holder in holders if is_held(lock_of(paths.container(holder)))}
 
 
 # ── ls ──
@@ -126,7 +132,7 @@ def remove_network(paths: Paths, name: str) -> Network:
     if network.predefined:
         raise Conflict(f"{network.name} is a pre-defined network and cannot be removed")
     users = endpoints_on(paths, network)
-    if users:
+    if users or _holders(paths, network):
         shown = ", ".join(f'name:"{c.name}" id:"{e["EndpointID"][:12]}"' for c, e in users)
         raise Conflict(
             f"error while removing network: network {network.name} has active endpoints ({shown})"
