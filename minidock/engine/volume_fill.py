@@ -24,6 +24,9 @@ import stat
 
 from minidock.engine.mount_point import mount_points
 from minidock.errors import InvalidInput, MinidockError, StoreError
+from minidock.linux.flags import CloneFlag, Prctl
+from minidock.linux.inroot import open_in_root
+from minidock.linux.kernel import LinuxKernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from minidock.engine.mount_point import MountPoint
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SIGKILL = 9
 _NEW, _READY = "filling.new", "filling"
 
 
@@ -66,20 +70,28 @@ def _is_full(point: MountPoint) -> bool:
 
 
 def _in_child(work: Callable[[], None]) -> str:
-    """Do it in a child; "", or what went wrong."""
+    """Do it in a child; "", or what went wrong. It does not outlive us: it holds the volumes, too,
+    and whoever clears up after us could not remove them."""
+    parent = os.getpid()
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            os.close(reader)
-            os.write(writer, _attempt(work))
-            code = 0
+            LinuxKernel().prctl(Prctl.PR_SET_PDEATHSIG, _SIGKILL)
+            if os.getppid() == parent:
+                os.write(writer, _attempt(work))
+                code = 0
         finally:
             os._exit(code)
     os.close(writer)
-    with open(reader, "rb") as pipe:
-        message = pipe.read()
+    try:
+        with open(reader, "rb") as pipe:
+            message = pipe.read()
+    except BaseException:
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+        raise
     if os.waitpid(child, 0)[1] != 0:
         return "the process that fills volumes from the image was killed"
     return message.decode("utf-8", "surrogateescape")
@@ -100,9 +112,6 @@ def _attempt(work: Callable[[], None]) -> bytes:
 
 
 def _fill_all(directory: str, lowerdirs: Sequence[str], points: Sequence[MountPoint]) -> None:
-    from minidock.linux.inroot import open_in_root
-    from minidock.linux.kernel import LinuxKernel
-
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two for each level of directories
     os.umask(0)
@@ -125,8 +134,6 @@ def _stack(directory: str, lowerdirs: Sequence[str]) -> int:
     """A descriptor of the image's root, in a mount namespace that is gone with this process."""
     from minidock.isolation.overlay import MountOverlay, plan_overlay
     from minidock.isolation.rootfs import SetPropagation
-    from minidock.linux.flags import CloneFlag
-    from minidock.linux.kernel import LinuxKernel
     from minidock.step import Context, execute
 
     kernel = LinuxKernel()
@@ -202,7 +209,6 @@ def _fill_in_place(point: MountPoint, source: int) -> None:
     from minidock.engine.mount_entries import mount_entries
     from minidock.engine.mount_sources import with_addresses
     from minidock.isolation.mounts import plan_mounts
-    from minidock.linux.kernel import LinuxKernel
     from minidock.spec.runtime import parse_spec
     from minidock.step import Context, execute
 

@@ -14,6 +14,7 @@ See: moby's daemon/mounts.go (removeMountPoints), daemon/prune.go
 from __future__ import annotations
 
 import os
+import time
 
 from minidock.engine.events import emit
 from minidock.engine.volumes import DRIVER, Volumes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from minidock.engine.prune import Pruned, Wanted
 
 _AT_ONCE = 200  # each is a descriptor
+_TRIES = 20
 
 
 def volume_uses(containers: Containers) -> dict[str, list[str]]:
@@ -91,7 +93,14 @@ def remove_doomed(root: str, run_root: str, path: str) -> None:
     except FileNotFoundError:
         return  # another command does the same
     paths = Paths(root, run_root)
-    _remove_unused(paths, Containers(paths), names)
+    volumes, containers = Volumes(paths), Containers(paths)
+    for _ in range(_TRIES):
+        _remove_unused(paths, containers, names)
+        used = volume_uses(containers)
+        names = [name for name in names if name not in used and volumes.load(name)]
+        if not names:
+            return
+        time.sleep(0.01)  # somebody who was killed with us may still be going
 
 
 # ── prune ──

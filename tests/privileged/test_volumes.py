@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -433,6 +434,30 @@ def test_killed_while_it_removes_a_container(minidock, call: str) -> None:
     inside(minidock, "true", "-v", "/other")
     there = minidock.ok("ps", "-aq", "--no-trunc").split()
     assert there in ([made], []) and len(volumes(minidock)) == len(there)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_given_up_while_a_volume_is_filled(minidock, filled: str, number: int) -> None:
+    """The child that fills it holds the volumes, too: it must not stay."""
+    minidock.ok("volume", "create", "data")
+    with (mountpoint(minidock, "data").parent / "volume.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as if another command were at it
+        flags = ("create", "-v", "data:/srv/d", "-v", "/anonymous", filled, "true")
+        process = minidock.popen(*flags, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        for _ in range(200):
+            if any(waits_for_a_lock(pid) for pid in children.read_text().split()):
+                break
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(20)
+        inside(minidock, "true")
+        assert volumes(minidock) == {"data"} and minidock.ok("ps", "-aq") == ""
+
+
+def waits_for_a_lock(pid: str) -> bool:
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f" {pid} " in line for line in lines)
 
 
 def test_removed_while_containers_are_made(minidock) -> None:
