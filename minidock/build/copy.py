@@ -155,11 +155,13 @@ def write_items(
         for path in sorted(planned):
             item = planned[path]
             about = _attributes(item, owner, chmod, keep_owners)
-            kept = _existing(destination.base, path) if item.is_top else None
+            if item.is_top:  # the destination itself: made like a parent if it is not there
+                made = Attributes(0o755, owner.uid, owner.gid, now)
+                about = _existing(destination.base, path) or made
             maker.parents(path, owner.uid, owner.gid)
             if item.node.is_directory:
                 if path:
-                    maker.directory(path, kept or about)
+                    maker.directory(path, about)
             elif item.node.is_file:
                 maker.file(path, about, item.tree, item.node, item.content)
                 item.content = None
