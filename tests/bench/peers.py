@@ -147,21 +147,25 @@ class Docker(Engine):
 
     name = "docker"
     cgroups = ("docker",)
+    network = ("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false")
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "docker", inside: Sequence[str] = ()) -> None:
+        """`inside` are the words that start its daemons somewhere else; `place` where its files
+        lie."""
         super().__init__()
+        self._place, self._inside = place, inside
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self, disk: Disk) -> None:
         _need("docker", "dockerd", "containerd", "setpriv")
-        at, run = disk.directory("docker"), disk.run_directory("docker")
+        at, run = disk.directory(self._place), disk.run_directory(self._place)
         containerd, docker = f"{run}/containerd.sock", f"{run}/docker.sock"
         # containerd's plugin for Kubernetes wants a network configuration and is of no use here.
         with open(f"{at}/containerd.toml", "w") as file:
             file.write('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
         with open(f"{at}/dockerd.json", "w") as file:
             file.write("{}\n")
-        self.env["DOCKER_CONFIG"] = disk.directory("docker", "client")
+        self.env["DOCKER_CONFIG"] = disk.directory(self._place, "client")
         self._daemon(
             f"{at}/containerd.log",
             *("containerd", "--config", f"{at}/containerd.toml", "--log-level", "warn"),
@@ -175,7 +179,7 @@ class Docker(Engine):
             *("--data-root", f"{at}/data", "--exec-root", f"{run}/exec"),
             *("--pidfile", f"{run}/docker.pid", "--host", f"unix://{docker}"),
             *("--containerd", containerd, "--storage-driver", "overlay2"),
-            *("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
+            *self.network,
         )
         self._wait_for(docker, f"{at}/dockerd.log")
         self.argv = ("docker", "--host", f"unix://{docker}")
@@ -201,7 +205,7 @@ class Docker(Engine):
             self._daemons.append(
                 subprocess.Popen(
                     # It ends with us, even if we are killed with SIGKILL. setpriv(1)
-                    ("setpriv", "--pdeathsig", "TERM", "--", *argv),
+                    (*self._inside, "setpriv", "--pdeathsig", "TERM", "--", *argv),
                     env=self.env,
                     stdin=subprocess.DEVNULL,
                     stdout=out,

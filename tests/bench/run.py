@@ -29,6 +29,7 @@ import facts
 import inputs
 import measures
 import namespace
+import networks
 import report
 import travel
 from disk import Disk
@@ -71,11 +72,17 @@ def _bench(options: argparse.Namespace) -> int:
         _say("making the inputs")
         fed = _inputs(disk, base, quick=options.quick)
         results = []
+        place = networks.Place()
+        undo.callback(place.remove)
         offered = measures.all_measures(disk, peers, fed)
         offered += _travels(disk, peers, fed, undo, absent, quick=options.quick)
         builders = [peer for peer in peers if isinstance(peer, Engine)]
         builders += builds.start_buildah(disk, base, absent)
         offered += builds.measures_of(disk, builders, quick=options.quick)
+        bridged = networks.start_engines(disk, place, peers, base, absent)
+        for engine in bridged:
+            undo.callback(engine.stop)
+        offered += networks.measures_of(place, bridged, quick=options.quick)
         for measure in _selected(offered, options.only):
             _say(measure.title)
             rounds = measures.rounds_of(measure, options.rounds)
