@@ -23,7 +23,7 @@ What is done:
       RUN           run.py: a container whose writable directory becomes the layer; run_mounts.py,
                     stubs.py, secrets.py; epoch.py sets times back
       COPY, ADD     copying.py: sources.py (what), copy.py (where to, whose), layer.py (files and
-                    tarball in one go), directory.py and image/stack.py (where from), hashes.py (what
+                    tarball in one go), directory.py, image/stack.py (where from), hashes.py (what
                     need not be read again), archives.py, download.py, chmod.py
     context.py      what is built from, and options.py: how
     export.py, squash.py, cache_from.py, prune.py: what is seldom wanted
