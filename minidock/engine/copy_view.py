@@ -74,6 +74,9 @@ class View:
         self._points = mount_points(container.document)
         self._kernel = LinuxKernel()
         state = container.state()
+        if state.status == "restarting" and writable:
+            wait = "is restarting, wait until the container is running"
+            raise Conflict(f"Container {container.id} {wait}")
         self._init = open_init(state) if state.running else -1
         if self._init < 0:
             self._prepare()
