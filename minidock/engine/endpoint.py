@@ -42,7 +42,7 @@ class Endpoint(Record):
     def lay(self, *, hairpin: bool) -> ConnectVeth:
         """The Step that connects it, to be done by main."""
         about = self.bridge.name, self.bridge.index, self.bridge.mtu
-        return ConnectVeth(self.host_end, *about, self.end, hairpin)
+        return ConnectVeth(self.host_end, *about, self.end, hairpin, not self.network.connects)
 
     def configure(self) -> ConfigureEnd:
         """The Step that configures it, to be done inside."""

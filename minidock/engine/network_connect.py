@@ -42,7 +42,7 @@ from minidock.network.veth import (
     delete_link,
     new_default_route,
     new_pair,
-    reflect,
+    set_port,
 )
 
 TYPE_CHECKING = False
@@ -224,8 +224,12 @@ class _Running:
         try:
             where = endpoint.bridge.index, endpoint.bridge.mtu, endpoint.end
             cable = new_pair(endpoint.host_end, *where, fd=self._namespace)
-            hairpin = [reflect(endpoint.host_end)] if any(self._record["Ports"].values()) else []
-            exchange(self._kernel, ROUTE, [cable, *hairpin])
+            port = set_port(
+                endpoint.host_end,
+                hairpin=any(self._record["Ports"].values()),
+                isolated=not network.connects,
+            )
+            exchange(self._kernel, ROUTE, [cable, *port])
             in_namespace(self._namespace, lambda: configure(self._kernel, endpoint.end))
             self._record["Networks"][network.name] = settings
             self._record["Devices"][network.name] = [endpoint.host_end, endpoint.end.name]

@@ -53,7 +53,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 
 _IFLA_NET_NS_PID, _IFLA_NET_NS_FD = 19, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _VETH_INFO_PEER = 1
-_BRPORT_MODE = 4
+_BRPORT_MODE, _BRPORT_ISOLATED = 4, 33
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_F_NODAD = 1, 2, 4, 2
 _RTA_OIF, _RTA_GATEWAY = 4, 5
 _MAIN_TABLE, _PROTOCOL_BOOT, _UNICAST = 254, 3, 1
@@ -94,12 +94,16 @@ def new_pair(name: str, bridge: int, mtu: int, end: End, *, pid: int = 0, fd: in
     return Message(_NEWLINK, body, CREATE | EXCLUSIVE)
 
 
-def reflect(name: str) -> Message:
-    """Let the bridge send a packet back to the port that it came from ("hairpin"): a container may
-    ask for its own published port, and be answered by itself."""
-    mode = attribute(_BRPORT_MODE, b"\1")
-    info = nested(_IFLA_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), nested(_INFO_SLAVE_DATA, mode))
-    return Message(_NEWLINK, link(0, 0, text(_IFLA_IFNAME, name), info))
+def set_port(name: str, *, hairpin: bool, isolated: bool) -> list[Message]:
+    """What is special about a port of a bridge. `hairpin`: a packet may go back to the port that it
+    came from; a container may ask for its own published port, and be answered by itself.
+    `isolated`: nothing passes between it and other isolated ports, whatever the rules say; they
+    do not see what stays on one bridge unless br_netfilter shows it to them."""
+    marks = [attribute(_BRPORT_MODE, b"\1")] if hairpin else []
+    marks += [attribute(_BRPORT_ISOLATED, b"\1")] if isolated else []
+    about = text(_INFO_SLAVE_KIND, "bridge"), nested(_INFO_SLAVE_DATA, *marks)
+    body = link(0, 0, text(_IFLA_IFNAME, name), nested(_IFLA_LINKINFO, *about))
+    return [Message(_NEWLINK, body)] if marks else []
 
 
 def bring_up(index: int) -> Message:
@@ -143,6 +147,7 @@ class ConnectVeth(Step):
     mtu: int
     end: End
     hairpin: bool = False
+    isolated: bool = False
     see: ClassVar[tuple[str, ...]] = ("veth(4)", "rtnetlink(7)")
 
     def describe(self) -> str:
@@ -153,7 +158,8 @@ class ConnectVeth(Step):
 
     def apply(self, kernel: Kernel, ctx: Context) -> None:
         made = new_pair(self.name, self.bridge_index, self.mtu, self.end, pid=ctx.init)
-        exchange(kernel, ROUTE, [made, *([reflect(self.name)] if self.hairpin else [])])
+        port = set_port(self.name, hairpin=self.hairpin, isolated=self.isolated)
+        exchange(kernel, ROUTE, [made, *port])
 
 
 class ConfigureEnd(Step):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_networks_are_apart(minidock) -> None:
     assert asks(minidock, "in-both", "in-red") == red
     assert asks(minidock, "in-both", "in-blue") == address(minidock, "in-blue", "blue")
     assert asks(minidock, "in-red", "in-both") == address(minidock, "in-both", "red")
+
+
+def test_a_network_whose_containers_do_not_reach_each_other(minidock) -> None:
+    icc = "com.docker.network.bridge.enable_icc=false"
+    minidock.ok("network", "create", "-o", icc, "cells")
+    cell = run(minidock, "one", "cells")
+    run(minidock, "two", "cells")
+    minidock.ok("run", "-d", "--name", "three", "busybox", "sleep", "1000")
+    minidock.ok("network", "connect", "cells", "three")
+    for other in ("two", "three"):
+        assert cell in sh(minidock, other, "busybox nslookup one")[1]
+        assert asks(minidock, other, "one") == ""
+    assert asks(minidock, "two", _gateway(minidock, "cells")) != ""
+    bridge = f"md-{minidock.ok('network', 'inspect', '-f', '{{.Id}}', 'cells')[:12]}"
+    marks = Path("/sys/class/net", bridge, "brif").glob("*/isolated")
+    assert [mark.read_text() for mark in marks] == ["1\n"] * 3
 
 
 def test_an_internal_network_leads_nowhere(minidock) -> None:
