@@ -108,13 +108,16 @@ def _put(directory: int, name: str, item: Item, latest: int | None) -> None:
             os.mkdir(name, 0o700, dir_fd=directory)
     elif item.node.is_file:
         _copy(directory, name, item, latest)
-    elif item.node.is_link:
-        os.symlink(item.tree.target(item.node), name, dir_fd=directory)
-        s = item.node.status
-        os.chown(name, s.st_uid, s.st_gid, dir_fd=directory, follow_symlinks=False)
     else:
         s = item.node.status
-        os.mknod(name, s.st_mode, s.st_rdev, dir_fd=directory)
+        if item.node.is_link:
+            os.symlink(item.tree.target(item.node), name, dir_fd=directory)
+        else:
+            os.mknod(name, s.st_mode, s.st_rdev, dir_fd=directory)
+            os.chmod(name, stat.S_IMODE(s.st_mode), dir_fd=directory)
+        os.chown(name, s.st_uid, s.st_gid, dir_fd=directory, follow_symlinks=False)
+        when = _time(item, latest)
+        os.utime(name, ns=(when, when), dir_fd=directory, follow_symlinks=False)
 
 
 def _copy(directory: int, name: str, item: Item, latest: int | None) -> None:
@@ -137,5 +140,10 @@ def _dress(fd: int, item: Item, latest: int | None) -> None:
     os.fchmod(fd, stat.S_IMODE(s.st_mode))
     for key, value in item.xattrs.items():
         os.setxattr(fd, key, value)
-    when = s.st_mtime_ns if latest is None else min(s.st_mtime_ns, latest * 1_000_000_000)
+    when = _time(item, latest)
     os.utime(fd, ns=(when, when))
+
+
+def _time(item: Item, latest: int | None) -> int:
+    when = item.node.status.st_mtime_ns
+    return when if latest is None else min(when, latest * 1_000_000_000)

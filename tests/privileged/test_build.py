@@ -412,6 +412,52 @@ def test_outputs(builder: Builder) -> None:
         assert archive.getnames() == ["a", "a/b"]
 
 
+def listing(top: Path) -> dict[str, tuple[object, ...]]:
+    """Everything below a directory: mode, owner, time, link target, content."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in sorted(top.rglob("*")):
+        s = path.lstat()
+        target = os.readlink(path) if path.is_symlink() else ""
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        about = (oct(s.st_mode), s.st_uid, s.st_gid, s.st_mtime_ns, target, content)
+        found[str(path.relative_to(top))] = about
+    return found
+
+
+def test_what_is_stacked_is_what_is_in_the_blobs(builder: Builder, tmp_path: Path) -> None:
+    """A layer is made as a directory and as a tarball: the same files in both, and squashed too."""
+    builder.file("t/a", "1", 0o4755)
+    builder.file("t/d/e", "2", 0o600)
+    (builder.home / "t/l").symlink_to("/etc")
+    os.mkfifo(builder.home / "t/p", 0o644)
+    dockerfile = (
+        "FROM busybox\nCOPY t /t\n"
+        "RUN rm -r /etc /t/a; mkdir -p /etc/x /d/f; echo y > /etc/passwd; ln /etc/passwd /hard\n"
+        "RUN rm -r /d; mkdir /d; echo 1 > /d/1; mv /usr /user; ln -s /nowhere /q; mkfifo /p\n"
+        "WORKDIR /user/w\nCOPY --link t /linked/\nCOPY --chown=5:6 t /etc/\n"
+    )
+    minidock, trees = builder.minidock, {}
+    builder.ok(dockerfile)
+    archive = tmp_path / "saved.tar"
+    minidock.ok("save", "-o", str(archive), "built")
+    builder.ok(dockerfile, "-o", str(tmp_path / "stacked"))
+    minidock.ok("rmi", "-f", "built")
+    minidock.ok("builder", "prune", "-af")
+    minidock.ok("load", "-i", str(archive))
+    builder.ok("FROM built\n", "-o", str(tmp_path / "unpacked"))
+    minidock.ok("rmi", "-f", "built")
+    for name in ("stacked", "unpacked"):
+        trees[name] = listing(tmp_path / name)
+    assert trees["stacked"] == trees["unpacked"]
+    assert "etc/x" in trees["stacked"] and "t/a" not in trees["stacked"]
+    epoch = ("--build-arg", "SOURCE_DATE_EPOCH=1700000000")
+    builder.ok(dockerfile, *epoch, "-o", str(tmp_path / "plain"))
+    builder.ok(dockerfile, *epoch, "--squash")
+    assert len(builder.config()["RootFS"]["Layers"]) == 2
+    builder.ok("FROM built\n", "-o", str(tmp_path / "squashed"))
+    assert listing(tmp_path / "plain") == listing(tmp_path / "squashed")
+
+
 def test_labels_and_iidfile_and_several_tags(builder: Builder) -> None:
     iid = builder.home.parent / "iid"
     builder.ok(
