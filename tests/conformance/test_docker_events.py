@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ def docker(docker_engine: Run, root_tarball: bytes) -> Run:
 
 
 def test_the_same_is_told(docker: Run, minidock: Any, tmp_path: Path) -> None:
-    theirs = journey(docker, tmp_path / "theirs")
-    ours = journey(minidock, tmp_path / "ours")
+    homes = (tmp_path / "theirs", tmp_path / "ours")
+    with ThreadPoolExecutor(2) as pool:  # both at the same time
+        theirs, ours = pool.map(journey, (docker, minidock), homes)
     assert ours == theirs
 
 

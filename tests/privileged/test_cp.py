@@ -207,7 +207,7 @@ def test_directories_that_become_links_meanwhile(minidock: Any, live: str, tmp_p
     inside = f"/proc/{pid}/root/swap"
     came = 0
     with swapping(f"{inside}/dir", f"{inside}/link") as count:
-        for number in range(6):
+        for number in range(4):
             before = count[0]
             out = tmp_path / f"out{number}"
             for case in (
