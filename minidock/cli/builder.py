@@ -45,8 +45,11 @@ def prune(args: Parsed, app: App) -> int:
 def prune_all(app: App, *, everything: bool, until: int | None) -> int:
     """Do it; the bytes that are free now."""
     from minidock.build.prune import prune_builds
+    from minidock.engine.image_events import tell_pruned
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
 
     paths, images = Paths(app.root, app.run_root), ImageStore(app.root)
-    return prune_builds(paths, app.containers(), images, everything=everything, until=until)
+    freed = prune_builds(paths, app.containers(), images, everything=everything, until=until)
+    tell_pruned(app.run_root, "builder", freed)
+    return freed
