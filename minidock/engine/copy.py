@@ -272,6 +272,8 @@ def _pack(path: str, called: str, write: Callable[[bytes], object]) -> None:
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         mode = os.stat(base, dir_fd=fd, follow_symlinks=False).st_mode
+        if stat.S_ISSOCK(mode):
+            raise LocalError(f"cannot copy {path}: it is a socket")
         kind = stat.S_IFMT(mode) if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else 0
         tar = LocalTar(write)
         tar.add(fd, os.fsencode(base), kind, os.fsencode(called))

@@ -167,9 +167,9 @@ class _Child:
         self._data = data
 
     def go(self, view: View) -> Answer:
+        view.enter()
         sys.path.clear()  # what is imported from here on would be the container's
         sys.meta_path.clear()
-        view.enter()
         return {}
 
     def obey(self, order: Answer) -> Answer:

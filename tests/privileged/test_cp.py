@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import signal
+import socket
 import stat
 import tarfile
 import threading
@@ -92,17 +93,20 @@ def test_mounts_of_one_that_has_never_run(minidock: Any, tmp_path: Path) -> None
     minidock.ok("run", "-d", "--name", "gone", "busybox", "sleep", "100")
     options = ["-v", f"{tmp_path}/made:/made", "--network", "container:gone"]
     options += ["--mount", "type=volume,src=copied,dst=/part,volume-subpath=part"]
+    minidock.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory")
+    options += ["-v", "memory:/own:ro"]
     minidock.ok("create", "--name", "box", *options, "busybox", "true")
     minidock.ok("rm", "-f", "gone")
     try:
         for place in ("/made", "/part"):
             minidock.ok("cp", f"{tmp_path}/file", f"box:{place}/")
         assert (tmp_path / "made/file").read_text() == "words"
+        assert tar_of(minidock, "box:/own") == ["own"]
         found = minidock.ok("run", "--rm", "-v", "copied:/v", "busybox", "cat", "/v/part/file")
         assert found == "words"
     finally:
         minidock.ok("rm", "box")
-        minidock.ok("volume", "rm", "copied")
+        minidock.ok("volume", "rm", "copied", "memory")
 
 
 def test_owners(minidock: Any, tmp_path: Path) -> None:
@@ -153,6 +157,33 @@ def test_all_kinds_of_files_and_their_attributes(minidock: Any, tmp_path: Path) 
     assert os.getxattr(back / "file", "user.note") == b"kept"
     assert os.readlink(back / "out") == "../../../elsewhere"
     assert (back / "sparse").stat().st_blocks < 100
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"no tar", "the archive is truncated"),
+        (b"x" * 2048, "invalid tar archive: "),
+        (b"\x1f\x8b\x08 no gzip", "gzip"),
+    ],
+)
+def test_what_is_no_tar(minidock: Any, data: bytes, words: str) -> None:
+    minidock.ok("create", "--name", "box", "busybox", "true")
+    done = minidock("cp", "-", "box:/tmp", stdin=data)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sockets_are_refused(minidock: Any, live: str, tmp_path: Path) -> None:
+    """They are nothing without the process behind them, and no tar has them."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/volume/socket")
+    for case in ((f"{tmp_path}/volume/socket", "live:/tmp"), ("live:/data/socket", str(tmp_path))):
+        done = minidock("cp", *case)
+        assert done.returncode == 1
+        assert "it is a socket" in done.stderr
+    assert "data/socket" not in tar_of(minidock, "live:/data")
 
 
 def test_links_on_the_host_are_not_written_through(minidock: Any, tmp_path: Path) -> None:
