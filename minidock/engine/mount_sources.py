@@ -83,14 +83,18 @@ def lies_in(path: str, directory: str) -> bool:
 def _mount_of(path: str) -> tuple[str, list[str]]:
     """Where the mount that holds a path is mounted, and its optional fields."""
     best: tuple[str, list[str]] = "", []
-    with open("/proc/self/mountinfo", "rb") as file:
-        lines = file.read().decode("utf-8", "surrogateescape").splitlines()
-    for line in lines:
-        fields = line.split(" ")
-        place = _unescaped(fields[4])
+    for place, tags in host_mounts():
         if lies_in(path, place) and len(place) >= len(best[0]):  # a later one covers an earlier one
-            best = place, fields[6 : fields.index("-")]
+            best = place, tags
     return best
+
+
+def host_mounts() -> list[tuple[str, list[str]]]:
+    """Where something is mounted on the host, and the optional fields of each."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        lines = file.read().decode("utf-8", "surrogateescape").split("\n")
+    rows = [line.split(" ") for line in lines if line]
+    return [(_unescaped(fields[4]), fields[6 : fields.index("-")]) for fields in rows]
 
 
 def _unescaped(text: str) -> str:

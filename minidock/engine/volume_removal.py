@@ -17,6 +17,7 @@ import os
 import time
 
 from minidock.engine.events import emit
+from minidock.engine.mount_sources import host_mounts, lies_in
 from minidock.engine.volumes import DRIVER, Volumes
 from minidock.errors import Conflict, InvalidInput, NotFound
 
@@ -46,7 +47,9 @@ def remove_volume(paths: Paths, containers: Containers, name: str) -> None:
     """Raises `NotFound`, and `Conflict` while a container uses it."""
     volumes = Volumes(paths)
     volumes.sweep()
-    volumes.find(name)
+    place = _mounted_in(volumes.find(name).directory)
+    if place:
+        raise Conflict(f"remove {name}: something is mounted at {place}: unmount it first")
     if not _remove_unused(paths, containers, [name], wait=True):
         volumes.find(name)  # or somebody else has just removed it
         users = ", ".join(volume_uses(containers).get(name, ()))
@@ -69,7 +72,7 @@ def _remove_unused(
                     continue
             used = volume_uses(containers)  # of all of them at once: that takes time
             for name in locks:
-                if name not in used:
+                if name not in used and not _mounted_in(f"{volumes.home}/{name}"):
                     volumes.discard(name)
                     emit(paths.run_root, "volume", "destroy", name, {"driver": DRIVER})
                     removed.append(name)
@@ -77,6 +80,12 @@ def _remove_unused(
             for fd in locks.values():
                 os.close(fd)
     return removed
+
+
+def _mounted_in(directory: str) -> str:
+    """Where in a volume the host has something mounted, which is not ours to empty; "" for not."""
+    home = os.path.realpath(directory)
+    return next((place for place, _ in host_mounts() if lies_in(place, home)), "")
 
 
 # ── with a container ──

@@ -103,6 +103,21 @@ def test_one_in_use_is_not_removed(minidock) -> None:
     assert minidock.ok("volume", "rm", "data") == "data\n"
 
 
+def test_what_the_host_has_mounted_in_one_is_not_emptied(minidock) -> None:
+    minidock.ok("volume", "create", "data")
+    top = mountpoint(minidock, "data")
+    subprocess.run(["mount", "-t", "tmpfs", "t", top], check=True)
+    try:
+        (top / "precious").touch()
+        assert inside(minidock, "ls /x", "-v", "data:/x") == "precious\n"
+        done = minidock("volume", "rm", "data")
+        assert done.returncode == 1 and f"something is mounted at {top}: unmount" in done.stderr
+        assert "data" not in minidock.ok("volume", "prune", "-a", "-f")
+        assert (top / "precious").exists()
+    finally:
+        subprocess.run(["umount", top], check=True)
+
+
 def test_a_create_that_fails_leaves_no_anonymous_volume(minidock, filled: str) -> None:
     done = minidock("create", "-v", "/etc/passwd", "-v", "/more", filled)
     assert "cannot mount volume over existing file, file exists " in done.stderr
