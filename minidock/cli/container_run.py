@@ -42,6 +42,7 @@ RUN = Command(
         "minidock run -it ubuntu /bin/bash",
         "minidock run --rm --network none debian cat /etc/os-release",
         "minidock run -d -v data:/srv -v ./conf:/etc/app:ro debian sleep 600",
+        "minidock run --rm --mount type=tmpfs,dst=/scratch,tmpfs-size=64m debian df /scratch",
         "minidock run --explain --rm debian true",
     ),
 )
