@@ -25,14 +25,13 @@ import os
 import time
 
 from minidock.engine import frames
-from minidock.engine.aftermath import kill_children, oom_kills, reap_all, remove_cgroup
+from minidock.engine.aftermath import kill_children, reap_all
 from minidock.engine.children import Children
-from minidock.engine.holding import lock_of, take
+from minidock.engine.host_side import HostSide
 from minidock.engine.jsonlog import JsonLog
 from minidock.engine.loop import READ, Loop
 from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.session import Client, Pipes, Streams
-from minidock.engine.sockets import with_directory
 from minidock.engine.spawn import become_monitor, fork_launcher
 from minidock.runtime.sync import (
     CGROUPS,
@@ -48,9 +47,7 @@ from minidock.spec.timestamp import format_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidock.engine.name_service import NameService
     from minidock.engine.probe import Probes
-    from minidock.engine.relay import HostPorts
     from minidock.engine.restart import Restarts
 
 _SIGKILL = 9
@@ -72,15 +69,11 @@ class Monitor:
         self._streams: Streams | None = None
         self._narration = -1
         self._pending: tuple[int, dict[int, str]] = (-1, {})
-        self._listener: _socket.socket | None = None
         self._pid = 0
         self._wanted = False
-        self._lock = -1
-        self._cgroups: list[str] = []
+        self._host: HostSide | None = None
         self._started = 0.0
         self._probes: Probes | None = None
-        self._names: NameService | None = None
-        self._ports: HostPorts | None = None
         self._restarts: Restarts | None = None
         self._last_end: dict[str, object] = {}  # while it waits to be restarted
         self._timer = 0
@@ -113,8 +106,8 @@ class Monitor:
             self._fork_for_exec(client)
         elif kind == frames.GIVE_UP:
             self._give_up(client)
-        elif kind == frames.SERVE_NAMES:
-            self._serve_names().make(self._pid, client)
+        elif kind == frames.SERVE_NAMES and self._host:
+            self._host.names.make(self._pid, client)
         elif kind == frames.SIGNAL and len(payload) == 1:
             self._signal(payload[0])
         elif kind == frames.ATTACH and self._streams:
@@ -156,12 +149,10 @@ class Monitor:
 
     def _obey(self, order: Order) -> None:
         try:
-            self._lock = take(order.run_dir if "x" in order else lock_of(order.directory))
+            self._host = HostSide(self._loop, order)
         except BlockingIOError:
             return self._refuse("the container has been started meanwhile", IS_STARTED)
         self._order = order
-        if "x" not in order:
-            self._listen(order.run_dir)
         return self._pass_on(order)
 
     def _pass_on(self, order: Order) -> None:
@@ -184,14 +175,12 @@ class Monitor:
 
     def _stream(self) -> None:
         """The program runs: begin to pass on what it says and hears."""
-        assert self._order
+        assert self._order and self._host
         stdin, outputs = self._pending
         self._streams = Streams(self._loop, stdin, outputs, self._log)
         if "a" in self._order and not self._command.gone:
             self._streams.attach(self._command)
-        listener = self._listener
-        if listener:
-            self._loop.watch(listener.fileno(), READ, lambda _: self._accept(listener))
+        self._host.accept(self._add_client)
 
     def _hear_narration(self, events: int) -> None:
         self._narrate()
@@ -207,30 +196,17 @@ class Monitor:
         self._narration = -1
         return False
 
-    def _listen(self, run_dir: str) -> None:
-        from minidock.engine.removal import remove_run_dir
-
-        remove_run_dir(run_dir)  # a monitor that was killed left its socket
-        os.makedirs(run_dir, mode=0o700)
-        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        with_directory(run_dir, listener.bind)
-        listener.listen(64)
-        self._listener = listener  # who connects now waits until the program runs
-
-    def _accept(self, listener: _socket.socket) -> None:
-        fd, _ = listener._accept()  # type: ignore[attr-defined]  # typeshed does not list it
-        self._add_client(_socket.socket(fileno=fd))
-
     def _hear_launcher(self) -> None:
         kind, text, number, fd = self._launcher.receive()
+        assert self._host
         if kind == TERMINAL:
             self._pending = (fd, {fd: "stdout"})
         elif kind == PORT:
-            self._host_ports().take(text, fd)
+            self._host.ports.take(text, fd)
         elif kind == NAMES:
-            self._serve_names().take(fd)
+            self._host.names.take(fd)
         elif kind == CGROUPS:
-            self._cgroups = [path for path in text.split("\n") if path]
+            self._host.cgroups = [path for path in text.split("\n") if path]
         elif kind == INIT_PID and self._order:
             while self._narration >= 0 and self._narrate():
                 pass  # all of it, before the program's first word
@@ -255,19 +231,6 @@ class Monitor:
                 self._abandon_start(text)
             self._start_failed(text, number or 128)
 
-    def _serve_names(self) -> NameService:
-        from minidock.engine.name_service import NameService
-
-        assert self._order
-        self._names = self._names or NameService(self._loop, self._order)
-        return self._names
-
-    def _host_ports(self) -> HostPorts:
-        from minidock.engine.relay import HostPorts
-
-        self._ports = self._ports or HostPorts(self._loop)
-        return self._ports
-
     def _retire_launcher(self) -> None:
         self._loop.forget(self._launcher.fileno())
         self._launcher.close()
@@ -279,19 +242,20 @@ class Monitor:
 
     def _abandon_start(self, why: str) -> None:
         """The launcher is gone in the middle; init may be about to become the program."""
-        assert self._order
+        assert self._order and self._host
         kill_children()
         if "x" not in self._order and "r" not in self._order:
             now = format_time(time.time_ns())
             record: dict[str, object] = {"ExitCode": 128, "Error": why, "FinishedAt": now}
             if self._order.restarts:
                 record["RestartCount"] = self._order.restarts
-            self._write_end(record)
+            self._host.write_end(record)
 
     def _start_failed(self, message: str, code: int) -> None:
+        assert self._host
         self._retire_launcher()
         reap_all()
-        self._clean_up()
+        self._host.clean_up()
         self._command.send(frames.FAILED, bytes((code & 255,)) + message.encode("utf-8", "replace"))
         self._end()
 
@@ -302,18 +266,16 @@ class Monitor:
         if self._probes:
             self._probes.stop()
             self._probes = None
-        if self._names:
-            self._names.close()
-            self._names = None
+        assert self._order and self._host
+        self._host.close_names()
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
         finished = time.time_ns()
-        assert self._order
         if "k" in self._order:
             from minidock.engine.cgroup import kill_rest
 
             kill_rest(self._order.directory)
-        oom_killed = self._was_oom_killed(code)
+        oom_killed = self._host.was_oom_killed(code)
         if self._streams:
             # A container's processes are all dead now, so its pipes end. Those of an `exec` may be
             # held open by a child that went into the background: not waited for.
@@ -326,24 +288,17 @@ class Monitor:
         tell_of_end(self._order, code, ran, oom_killed=oom_killed)
         pause = self._record(code, finished, oom_killed=oom_killed)
         if pause is None:
-            self._clean_up()
+            self._host.clean_up()
             self._tell_end(code)
             self._end()
         else:
-            self._remove_cgroups()
-            self._disconnect()
+            self._host.rest_between_lives()
             self._tell_end(code)
             self._let_go(pause)
 
-    def _was_oom_killed(self, code: int) -> bool:
-        """Not asked of an `exec`, nor of what has ended well and goes."""
-        assert self._order
-        ask = "x" not in self._order and ("r" not in self._order or code != 0)
-        return ask and any(map(oom_kills, self._cgroups))
-
     def _record(self, code: int, finished: int, *, oom_killed: bool) -> float | None:
         """Write exited.json. Seconds until the container is to be started again, or None."""
-        assert self._order
+        assert self._order and self._host
         if "x" in self._order or "r" in self._order:
             return None
         record: dict[str, object] = {"ExitCode": code, "FinishedAt": format_time(finished)}
@@ -354,19 +309,8 @@ class Monitor:
             record["RestartCount"] = self._restarts.count
             self._last_end = dict(record)
             record["Restarting"] = True
-        self._write_end(record)
+        self._host.write_end(record)
         return pause
-
-    def _write_end(self, record: dict[str, object]) -> None:
-        """The launcher has kept room for it, on a disk that may be full now. Should it fail all the
-        same, `ps` will say 255; who is attached gets the code, and the container is cleaned up."""
-        assert self._order
-        from minidock.engine.statefile import write_json
-
-        try:
-            write_json(f"{self._order.directory}/exited.json", record)
-        except OSError:
-            pass
 
     def _tell_end(self, code: int) -> None:
         for client in list(self._clients):
@@ -398,11 +342,11 @@ class Monitor:
     def _start_again(self) -> None:
         from minidock.engine.restart import STOPPED
 
-        assert self._order and self._restarts
+        assert self._order and self._host and self._restarts
         self._timer = 0
         if os.path.exists(f"{self._order.run_dir}/{STOPPED}"):
             return self._stay_ended()
-        self._order = self._order.again(self._restarts.count)
+        self._order = self._host.order = self._order.again(self._restarts.count)
         self._children.remember()
         self._launcher = fork_launcher("run")
         return self._pass_on(self._order)
@@ -417,57 +361,11 @@ class Monitor:
             client.close()
 
     def _stay_ended(self) -> None:
-        self._write_end(self._last_end)
-        self._clean_up()
+        assert self._host
+        self._host.write_end(self._last_end)
+        self._host.clean_up()
         self._tell_end(int(str(self._last_end["ExitCode"])))
         self._end()
-
-    # ── the last end ──
-
-    def _remove_cgroups(self) -> bool:
-        """False where one cannot be removed."""
-        removed = [remove_cgroup(path) for path in self._cgroups]
-        self._cgroups = []
-        return all(removed)
-
-    def _disconnect(self) -> bool:
-        """False where something cannot be taken back."""
-        assert self._order
-        if "n" not in self._order:
-            return True
-        from minidock.engine.disconnect import disconnect
-
-        try:
-            disconnect(self._order.run_dir)
-        except OSError:
-            return False
-        if self._ports:  # not before: who takes one must find it closed
-            self._ports.close()
-            self._ports = None
-        return True
-
-    def _clean_up(self) -> None:
-        """What the kernel cannot clean up by itself: cgroup directories, socket, `--rm`."""
-        assert self._order
-        clean = self._remove_cgroups() and self._disconnect()
-        if "x" in self._order:
-            try:
-                os.unlink(self._order.run_dir)
-            except FileNotFoundError:
-                pass  # the container has ended, too
-            return
-        from minidock.engine.removal import remove_run_dir
-
-        if self._listener:
-            self._loop.forget(self._listener.fileno())
-            self._listener.close()
-        if clean:  # else it stays, as a sign that there is something left to sweep
-            remove_run_dir(self._order.run_dir)
-        if "r" in self._order:
-            from minidock.engine.obituary import remove_files
-
-            remove_files(self._order)
-        os.close(self._lock)  # who is told of the end may start it anew
 
     def _end(self) -> None:
         for client in self._clients:
