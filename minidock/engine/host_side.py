@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from minidock.engine.loop import Loop
     from minidock.engine.monitor_order import Order
     from minidock.engine.name_service import NameService
+    from minidock.engine.oom_watch import OomWatch
     from minidock.engine.relay import HostPorts
 
 
@@ -46,6 +47,7 @@ class HostSide:
         self.cgroups: list[str] = []
         self._names: NameService | None = None
         self._ports: HostPorts | None = None
+        self._ooms: OomWatch | None = None
         self._listener: _socket.socket | None = None
         self._lock = take(order.run_dir if "x" in order else lock_of(order.directory))
         if "x" not in order:
@@ -89,7 +91,19 @@ class HostSide:
         self._ports = self._ports or HostPorts(self._loop)
         return self._ports
 
+    def watch_memory(self) -> None:
+        """Tell when the kernel kills a process for want of it."""
+        from minidock.engine.obituary import tell_of_kill
+        from minidock.engine.oom_watch import OomWatch
+
+        self._ooms = OomWatch(self._loop, self.cgroups, lambda: tell_of_kill(self.order))
+
     # ── the end ──
+
+    def stop_watching(self) -> bool:
+        """Whether such a kill was told."""
+        ooms, self._ooms = self._ooms, None
+        return bool(ooms and ooms.stop())
 
     def close_names(self) -> None:
         """Nobody is left who could ask."""

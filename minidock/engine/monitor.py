@@ -223,6 +223,8 @@ class Monitor:
 
                 directory, run_dir = self._order.directory, self._order.run_dir
                 self._probes = Probes(self._loop, self._children, directory, run_dir)
+            if "m" in self._order:
+                self._host.watch_memory()
         else:
             while self._narration >= 0 and self._narrate():
                 pass
@@ -285,7 +287,8 @@ class Monitor:
         from minidock.engine.obituary import tell_of_end
 
         ran = time.monotonic() - self._started
-        tell_of_end(self._order, code, ran, oom_killed=oom_killed)
+        told = self._host.stop_watching()
+        tell_of_end(self._order, code, ran, oom_killed=oom_killed and not told)
         pause = self._record(code, finished, oom_killed=oom_killed)
         if pause is None:
             self._host.clean_up()

@@ -9,8 +9,8 @@ class Order:
     """`directory` is the container's; `run_dir` where its socket goes (for an `exec`: the file with
     the request). `letters`: t(erminal), i(nput), o(nce: input ends with its first client),
     r(emove at the end), a(ttach the sender), l(og), x (an exec), e(xplain), h(as a health check),
-    k(ill what outlives init), s(ettle: fill in what is known only now, see settle.py), n(etworks of
-    its own, see connection.py), d(ie with the command, as a build's RUN).
+    k(ill what outlives init), m(emory is limited), s(ettle: fill in what is known only now, see
+    settle.py), n(etworks of its own, see connection.py), d(ie with the command, as a build's RUN).
     `restarts` counts those that the monitor did by itself."""
 
     def __init__(self, directory: str, run_dir: str, letters: str, restarts: int = 0) -> None:

@@ -39,6 +39,13 @@ def tell_of_end(order: Order, code: int, seconds: float, *, oom_killed: bool = F
         tell_of_mounts(run_root, document, "unmount")
 
 
+def tell_of_kill(order: Order) -> None:
+    """Tell that the kernel killed a process of the container for want of memory."""
+    document = read_json(f"{order.directory}/container.json")
+    if document:
+        emit_of(os.path.dirname(order.run_dir), document, "oom")
+
+
 def remove_files(order: Order) -> None:
     """`--rm`: the container's files go, and that is told."""
     document = read_json(f"{order.directory}/container.json")

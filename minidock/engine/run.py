@@ -211,6 +211,7 @@ def start(
     letters += "e" if narrate else ""
     letters += "h" if _has_check(config) else ""
     letters += "k" if host_config["PidMode"] else ""
+    letters += "m" if host_config.get("Memory") else ""
     letters += "n" if has_own_networks(host_config) else ""
     points = container.document.get("MountPoints", ())
     letters += "s" if bundle.known_late(host_config, points) else ""
