@@ -36,6 +36,8 @@ def explain(args: Parsed, app: App) -> int:
     from minidock.cli.container_run import RUN
     from minidock.cli.parse import check_count, parse
     from minidock.cli.run_options import run_options
+    from minidock.engine.connection import GROUND
+    from minidock.engine.host_config import has_own_networks
     from minidock.engine.paths import Paths
     from minidock.study.explain import AFTER_START, BEFORE, narration_for
     from minidock.study.imagine import imagine
@@ -59,6 +61,8 @@ def explain(args: Parsed, app: App) -> int:
     if imagined.note:
         app.err(f"{imagined.note}\n")
     narration.tell("command", BEFORE)
+    if has_own_networks(imagined.host_config):
+        narration.tell("main", (GROUND,))
     try:
         rehearse(
             imagined.plan,

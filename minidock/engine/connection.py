@@ -29,7 +29,7 @@ from minidock.network.bridge import look as look_at_bridge
 from minidock.network.ipam import IPV6, Leases
 from minidock.network.names import host_file, hosts_file, resolv_conf
 from minidock.network.nat import Port
-from minidock.network.ports import Bound, PublishPorts, ReservePorts, Wish
+from minidock.network.ports import Bound, ForgetFlows, PublishPorts, ReservePorts, Wish
 from minidock.network.veth import mac_for
 from minidock.record import Record
 from minidock.runtime.sync import NAMES, encode
@@ -49,6 +49,15 @@ if TYPE_CHECKING:
 _RESOLV_CONF = "/etc/resolv.conf"
 _ABOUT_NAMES = ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Links")
 MONITOR_FD = 3  # where the launcher, and what it forks, finds its monitor: spawn.py
+
+
+GROUND = (
+    "see that the network's bridge and rules are there, lease an address, write /etc/hosts",
+    "netlink(7)",
+    "symlink(2)",
+    "hosts(5)",
+)
+"""What `connect` does itself, in the words of `--explain`."""
 
 
 class Connection(Record):
@@ -159,7 +168,10 @@ class Publication:
     def steps(self, wishes: tuple[Wish, ...]) -> tuple[Step, ...]:
         what = f"{self._document['Name']} ({self._endpoints[0].settings['EndpointID']})"
         taken = ReservePorts(wishes, self._take, self.write_record, what, self._is_ours)
-        return taken, PublishPorts(self._translated)
+        opened = PublishPorts(self._translated)
+        if all(wish.protocol != "udp" for wish in wishes):
+            return taken, opened
+        return taken, opened, ForgetFlows(self._translated)
 
     def wishes(self) -> tuple[Wish, ...]:
         """What of the host is asked for. Nothing where no network leads out."""

@@ -132,8 +132,12 @@ class _Start:
 
     def _connect(self, manner: Manner) -> Manner:
         """The Steps that connect the container to its networks."""
-        from minidock.engine.connection import connect
+        from minidock.engine.connection import GROUND, connect
 
+        if self._narration >= 0:
+            from minidock.runtime.narrate import tell
+
+            tell(self._narration, ["main", "remark", GROUND[0], list(GROUND[1:])])
         container = _read_json(f"{self._directory}/container.json")
         found = connect(self._directory, self._order.run_dir, container, self._keep_port)
         return manner.but(prepare=found.prepare, attach=found.attach, inside=found.inside)

@@ -14,6 +14,7 @@ import os
 
 from minidock.engine.containers import Containers
 from minidock.engine.devices import given_binds, given_nodes, given_rules
+from minidock.engine.disconnect import JOINED
 from minidock.engine.limits import block_device_limits
 from minidock.engine.mount_point import mount_points
 from minidock.engine.mount_sources import prepare_sources, with_addresses
@@ -44,7 +45,19 @@ def settle(document: Config, directory: str, run_root: str) -> tuple[Config, Man
     paths = Paths(os.path.dirname(os.path.dirname(directory)), run_root)
     if container.get("MountPoints"):
         prepare_sources(mount_points(container), paths.root)
-    return settle_for(document, container["HostConfig"], Containers(paths).load)
+    found = settle_for(document, container["HostConfig"], Containers(paths).load)
+    mode = container["HostConfig"]["NetworkMode"]
+    if mode.startswith("container:"):
+        _say_joined(paths.run_dir(mode.partition(":")[2]), os.path.basename(directory))
+    return found
+
+
+def _say_joined(run_dir: str, container_id: str) -> None:
+    """Tell the monitor of the container whose network is shared, see disconnect.py."""
+    try:
+        os.close(os.open(f"{run_dir}/{JOINED}{container_id}", os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except FileNotFoundError:
+        pass  # it has just ended
 
 
 def settle_for(document: Config, config: Config, load: Load) -> tuple[Config, Manner]:

@@ -31,6 +31,7 @@ _TABLE_KINDS = {
     0: "NEWTABLE", 1: "GETTABLE", 3: "NEWCHAIN", 4: "GETCHAIN", 6: "NEWRULE", 7: "GETRULE",
     8: "DELRULE", 9: "NEWSET", 12: "NEWSETELEM", 14: "DELSETELEM",
 }  # fmt: skip
+_FLOW_KINDS = {1: "GET", 2: "DELETE"}
 _FRAME = 20  # bytes of the messages that begin and end a batch; others have attributes
 
 
@@ -68,6 +69,8 @@ def _messages(data: bytes) -> str:
 def _kind(kind: int, in_batch: bool) -> str:
     if kind >> 8 == 10:
         return f"NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_{_TABLE_KINDS.get(kind & 255, kind & 255)}"
+    if kind >> 8 == 1:
+        return f"NFNL_SUBSYS_CTNETLINK<<8|IPCTNL_MSG_CT_{_FLOW_KINDS.get(kind & 255, kind & 255)}"
     if in_batch:
         return "NFNL_MSG_BATCH_BEGIN" if kind == 16 else "NFNL_MSG_BATCH_END"
     return f"RTM_{_ROUTE_KINDS.get(kind, kind)}"

@@ -166,6 +166,21 @@ class PublishPorts(Step):
         publish(kernel, self.ports())
 
 
+class ForgetFlows(Step):
+    """Make those who have been sending to a port of UDP reach the container from now on."""
+
+    ports: Callable[[], list[Port]]
+    see: ClassVar[tuple[str, ...]] = ("udp(7)",)
+
+    def describe(self) -> str:
+        return "forget the conversations over UDP that the kernel remembers for these ports"
+
+    def apply(self, kernel: Kernel, ctx: Context) -> None:
+        from minidock.network.conntrack import forget_udp
+
+        forget_udp(kernel, {port.host_port for port in self.ports() if port.protocol == "udp"})
+
+
 def publish(kernel: Kernel, ports: list[Port]) -> None:
     """Raises `OSError`. Where such an element is there already it is a dead container's: the port
     could not have been taken otherwise."""

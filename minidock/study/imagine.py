@@ -35,6 +35,8 @@ from minidock.study.rehearse import STDIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minidock.engine.host_config import Warn
     from minidock.engine.mount_point import MountPoint
     from minidock.engine.run import RunOptions
@@ -48,6 +50,7 @@ class Imagined(Record):
     spec: Spec
     plan: ContainerPlan
     image: ImageView | None
+    host_config: dict[str, Any]
     note: str = ""
 
 
@@ -78,7 +81,8 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
     spec = parse_spec(made, directory)
     facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
     plan = plan_container(container_id, spec, facts, STDIO, manner)
-    return Imagined(spec, plan, ImageView(lowerdirs) if lowerdirs else None, note)
+    view = ImageView(lowerdirs) if lowerdirs else None
+    return Imagined(spec, plan, view, host_config, note)
 
 
 def _with_layers(point: MountPoint, root: str, place: str) -> MountPoint:

@@ -169,3 +169,33 @@ def test_the_rules_where_others_drop(tmp_path: Path) -> None:
     expected = ["-P FORWARD DROP", "-A FORWARD -i eth9 -j ACCEPT", *rules]
     assert [line for line in before.splitlines()[3:] if line] == expected * 2
     assert [line for line in after.splitlines() if line] == [*expected[:2], *rules[2:]] * 2
+
+
+FLOWS = """
+import socket, time
+from minidock.network import nat
+from minidock.network.conntrack import forget_udp
+from minidock.network.message import DUMP, NETFILTER, Message, exchange
+nat.ensure_table(kernel)  # rules that ask for it make the kernel remember
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+    for kind, port in ((socket.SOCK_DGRAM, 5000), (socket.SOCK_DGRAM, 5001)):
+        socket.socket(family, kind).sendto(b"x", (address, port))
+    try:
+        socket.create_connection((address, 5000))
+    except ConnectionRefusedError:
+        pass
+def known():
+    return [sum(port in body for f in (2, 10) for _, body in exchange(
+        kernel, NETFILTER, [Message(1 << 8 | 1, bytes([f, 0, 0, 0]), DUMP)]))
+        for port in ((5000).to_bytes(2, "big"), (5001).to_bytes(2, "big"))]
+print(known())
+forget_udp(kernel, {5000, 5002})
+print(known())
+"""
+
+
+def test_what_is_remembered_of_udp_is_forgotten_by_port(tmp_path: Path) -> None:
+    before, after = in_namespace(tmp_path, FLOWS).splitlines()
+    assert before in ("[4, 2]", "[2, 2]")  # a refused connection is soon forgotten, too
+    assert after == str([int(before[1]) - 2, 2])

@@ -251,10 +251,11 @@ def test_restarted_by_its_monitor(minidock: Any, serve: Serve) -> None:
     run = ("run", "-d", "--name", "web", "--restart", "on-failure", "-p", f"{number}:80")
     minidock.ok(*run, "busybox", "sh", "-c", script)
     for _ in range(100):
-        if json.loads(minidock.ok("inspect", "web"))[0]["State"]["Status"] == "running":
+        document = json.loads(minidock.ok("inspect", "web"))[0]
+        if (document["State"]["Status"], document["RestartCount"]) == ("running", 1):
             break
         time.sleep(0.05)
-    assert json.loads(minidock.ok("inspect", "web"))[0]["RestartCount"] == 1
+    assert document["RestartCount"] == 1
     serve("web")
     assert ask(f"STREAM,127.0.0.1,{number}", f"STREAM,::1,{number}") == []
 
@@ -288,3 +289,19 @@ def test_a_thousand_ports(minidock: Any, serve: Serve) -> None:
     assert ask("STREAM,127.0.0.1,21000", "STREAM,::1,21000") == []
     limits = minidock.ok("exec", "many", "sh", "-c", "ulimit -n").strip()
     assert limits == minidock.ok("exec", "one", "sh", "-c", "ulimit -n").strip()
+
+
+def test_a_shared_network_outlives_neither_its_addresses_nor_its_ports(minidock: Any) -> None:
+    """Who shares a network with a container that has ended keeps the namespace alive; the cable,
+    with an address that is somebody else's soon, goes all the same."""
+    minidock.ok("run", "-d", "--name", "first", "busybox", "sleep", "60")
+    minidock.ok(
+        "run", "-d", "--name", "second", "--network", "container:first", "busybox", "sleep", "60"
+    )
+    assert "eth0" in minidock.ok("exec", "second", "ls", "/sys/class/net")
+    minidock.ok("rm", "-f", "first")
+    for _ in range(50):
+        if "eth0" not in minidock.ok("exec", "second", "ls", "/sys/class/net"):
+            break
+        time.sleep(0.05)
+    assert minidock.ok("exec", "second", "ls", "/sys/class/net") == "lo\n"
