@@ -74,7 +74,6 @@ def build(args: Parsed, app: App) -> int:
         try:
             with progress:
                 dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
-                progress.lint(dockerfile)
                 build = _new_build(paths, images, context, dockerfile, options, progress)
                 if app.monitor:
                     build.monitors.add(app.monitor)
@@ -99,6 +98,7 @@ def build(args: Parsed, app: App) -> int:
         finally:
             if context.temporary:
                 images.workshop().discard(context.temporary)
+    progress.lint(dockerfile)
     _tidy(app, paths, images)
     if out:
         return 0
@@ -172,7 +172,10 @@ def _options(args: Parsed, app: App, progress: Progress) -> BuildOptions:
         from minidock.cli.registries import fetch as pull
 
         progress.pause()
-        pull(app, reference, platform, quiet=args.on("quiet"), aside=True)
+        try:
+            pull(app, reference, platform, quiet=args.on("quiet"), aside=True)
+        finally:
+            progress.resume()
 
     return BuildOptions(
         arguments=given,

@@ -85,7 +85,10 @@ class Progress:
         self._app.warn(text)
 
     def pause(self) -> None:
-        """Somebody else is about to print."""
+        """Somebody else is about to print, until `resume`."""
+
+    def resume(self) -> None:
+        """They have."""
 
     def lint(self, dockerfile: Dockerfile) -> None:
         """What in the Dockerfile is questionable."""
@@ -155,9 +158,12 @@ class Plain(Progress):
         self._app.err(f"#{number} {text}\n")
 
     def lint(self, dockerfile: Dockerfile) -> None:
+        count = len(dockerfile.warnings)
+        if count:
+            self._app.err(f"\n {count} warning{'s' if count > 1 else ''} found:\n")
         for warning in dockerfile.warnings:
-            where = f"{dockerfile.path}:{warning.where.first}"
-            self._app.err(f" - {warning.rule}: {visible(warning.text)} ({visible(where)})\n")
+            where = f"(line {warning.where.first})"
+            self._app.err(f" - {warning.rule}: {visible(warning.text)} {where}\n")
 
     def named(self, image_id: str, names: list[str]) -> None:
         self._app.err(f"writing image {image_id}\n")
@@ -173,7 +179,7 @@ class Terminal(Progress):
         self._running: list[int] = []
         self._drawn = 0
         self._over = False
-        self._started = time.monotonic()
+        self._paused = 0
 
     def __enter__(self) -> Self:
         start_new_thread(self._keep_drawing, ())
@@ -212,6 +218,11 @@ class Terminal(Progress):
     def pause(self) -> None:
         with self._lock:
             self._erase()
+            self._paused += 1
+
+    def resume(self) -> None:
+        with self._lock:
+            self._paused -= 1
 
     def lint(self, dockerfile: Dockerfile) -> None:
         Plain.lint(self, dockerfile)  # type: ignore[arg-type]
@@ -254,7 +265,7 @@ class Terminal(Progress):
             lines.append(_fitted(f" => {visible(step.title)}", f"{step.seconds:.1f}s"))
             tail = bytes(step.output[-4096:]).decode("utf-8", "replace").splitlines()[-_TAIL:]
             lines += [_fitted(f" => => # {visible(text)}", "") for text in tail]
-        if lines and not self._over:
+        if lines and not self._over and not self._paused:
             self._app.err("".join(f"{line}\n" for line in lines))
             self._drawn = len(lines)
 
