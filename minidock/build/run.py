@@ -32,7 +32,7 @@ from minidock.engine.client import MonitorConnection
 from minidock.engine.containers import Containers
 from minidock.engine.monitor_order import Order
 from minidock.engine.run import RunOptions, create
-from minidock.engine.run import start as start_container
+from minidock.engine.start import start as start_container
 from minidock.engine.statefile import read_json, write_json
 from minidock.image.pack import write_layer
 from minidock.image.store import ImageStore
@@ -159,6 +159,7 @@ class _Running:
             env=environment,
             hostname=None if network == "host" or ":" in network else HOST_NAME,
             auto_remove=not self._keep,
+            ephemeral=True,
             host_config=dict(build.options.host_config),
         )
         if network != "default":

@@ -63,7 +63,7 @@ CREATE = Command(
 
 def run(args: Parsed, app: App) -> int:
     """`minidock run`"""
-    from minidock.engine.run import start as start_container
+    from minidock.engine.start import start as start_container
 
     options = run_options(args, attach=not args.on("detach"))
     if args.on("tty") and args.on("interactive") and options.attach:

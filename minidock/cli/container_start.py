@@ -135,7 +135,7 @@ def _start(
     *,
     attach: bool = False,
 ) -> tuple[MonitorConnection, int]:
-    from minidock.engine.run import start as start_container
+    from minidock.engine.start import start as start_container
 
     connection = monitor(app)
     state = container.state()

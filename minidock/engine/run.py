@@ -1,7 +1,7 @@
-"""run: from an image and the user's wishes to a process.
+"""run, its first half: from an image and the user's wishes to a container.
 
-`create` makes a directory that holds everything about the container; `start` gives a monitor the
-order to bring it to life. `run` is both, with a terminal or pipes attached in between.
+`create` makes a directory that holds everything about the container; `start` (start.py) gives a
+monitor the order to bring it to life. `run` is both, with a terminal or pipes attached in between.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import os
 from minidock.engine import bundle, host_config
 from minidock.engine.containers import Container, new_id
 from minidock.engine.events import tell
-from minidock.engine.holding import await_free, is_held, lock_of
 from minidock.engine.host_config import has_own_networks
-from minidock.engine.monitor_order import IS_STARTED, Order
 from minidock.engine.statefile import sync_directory, write_file, write_json
-from minidock.engine.sweep import MARKER, creating, sweep
+from minidock.engine.sweep import MARKER, creating, maker_mark, sweep
 from minidock.errors import InvalidInput, NotFound
 from minidock.network.names import host_file, hosts_file
 from minidock.record import Record
@@ -23,10 +21,9 @@ from minidock.spec.timestamp import now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from minidock.engine.client import MonitorConnection, Outcome
     from minidock.engine.containers import Containers
     from minidock.engine.host_config import Find, Warn
     from minidock.engine.mount_point import MountPoint
@@ -46,6 +43,7 @@ class RunOptions(Record):
     interactive: bool = False
     attach: bool = True  # not `-d`: somebody is there to read
     auto_remove: bool = False
+    ephemeral: bool = False  # with auto_remove: its maker starts it at once, or it goes
     env: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     user: str | None = None
@@ -190,64 +188,6 @@ def _host_config(options: RunOptions, find: Find, warn: Warn) -> dict[str, Any]:
     }
 
 
-def start(
-    container: Container,
-    connection: MonitorConnection,
-    *,
-    attach: bool,
-    narrate: Callable[[bytes], None] | None = None,
-) -> Outcome:
-    """Order a monitor to start the container, and wait until its program runs or cannot.
-
-    The outcome's kind is "started" (its code is then init's PID), "failed" or "lost".
-    """
-    config, host_config = container.config, container.host_config
-    letters = "l"
-    letters += "t" if config["Tty"] else ""
-    letters += "i" if config["OpenStdin"] else ""
-    letters += "o" if config["StdinOnce"] else ""
-    letters += "r" if host_config["AutoRemove"] else ""
-    letters += "a" if attach else ""
-    letters += "e" if narrate else ""
-    letters += "h" if _has_check(config) else ""
-    letters += "k" if host_config["PidMode"] else ""
-    letters += "m" if host_config.get("Memory") else ""
-    letters += "n" if has_own_networks(host_config) else ""
-    points = container.document.get("MountPoints", ())
-    letters += "s" if bundle.known_late(host_config, points) else ""
-    if attach:
-        tell(container, "attach")
-    order = Order(container.directory, container.run_dir, letters)
-    # A `cp` may be at its files, or its last monitor; if it is another start, we shall be refused.
-    await_free(lock_of(container.directory), lambda: container.state().active)
-    connection.order(order.encode())
-    outcome = connection.wait_started(narrate)
-    if outcome.kind == "failed" and outcome.code == IS_STARTED:
-        return _await_other_start(container, outcome)
-    return outcome
-
-
-def _await_other_start(container: Container, refusal: Outcome) -> Outcome:
-    """Two commands start the same container at once: it counts as started by both."""
-    from time import sleep
-
-    from minidock.engine.client import Outcome
-
-    while not container.state().active:
-        if not is_held(lock_of(container.directory)):
-            return Outcome("failed", 128, refusal.message)
-        sleep(0.005)
-    return Outcome("started", 0)
-
-
-def _has_check(config: dict[str, Any]) -> bool:
-    if not config.get("Healthcheck"):
-        return False  # the usual case, for which nothing is imported
-    from minidock.engine.health import has_check
-
-    return has_check(config)
-
-
 def _restart_policy(name: str, most: int) -> dict[str, object]:
     if (name, most) == ("no", 0):
         return {"Name": name, "MaximumRetryCount": most}
@@ -389,7 +329,8 @@ def _make_directory(
     spec = bundle.make_spec(*about, image.config.architecture, points)
     durable = not options.auto_remove
     if options.auto_remove:
-        write_file(f"{directory}/{MARKER}", b"", durable=False)
+        maker = maker_mark() if options.ephemeral else b""
+        write_file(f"{directory}/{MARKER}", maker, durable=False)
     write_json(f"{directory}/config.json", spec, durable=False)
     if durable:
         sync_directory(directory)

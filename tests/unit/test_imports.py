@@ -97,7 +97,7 @@ def modules_after(code: str) -> set[str]:
 RUN = """
 import minidock.cli.main, minidock.engine.spawn, minidock.linux.seal, minidock.cli.container_run
 import minidock.cli.run_options, minidock.engine.containers, minidock.engine.paths
-import minidock.engine.run, minidock.engine.client, minidock.image.store
+import minidock.engine.run, minidock.engine.start, minidock.engine.client, minidock.image.store
 """
 EXEC = """
 import minidock.cli.main, minidock.cli.container_exec, minidock.engine.exec
