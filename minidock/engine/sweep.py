@@ -8,7 +8,8 @@ is inert (the kernel has taken mounts, namespaces and processes) but takes space
   nobody is;
 - a directory named `….removing`: a removal that did not finish;
 - a run directory whose monitor has died (nobody holds the container's lock), with cgroups;
-- a container run with `--rm` that has ended without anybody to remove it.
+- a container run with `--rm` that has ended without anybody to remove it, or one of a build that
+  was killed before it could start it.
 
 Whoever cleans up after a monitor holds its lock meanwhile.
 """
@@ -20,13 +21,14 @@ import os
 
 from minidock.engine.holding import hold, is_held, lock_of
 from minidock.engine.removal import remove_container_files, remove_run_dir
+from minidock.linux.host import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidock.engine.containers import Containers
+    from minidock.engine.containers import Container, Containers
     from minidock.engine.paths import Paths
 
-MARKER = "auto-remove"  # an empty file beside container.json: cheaper to find than to parse
+MARKER = "auto-remove"  # a file beside container.json: cheaper to find than to parse
 _DOOMED = ".removing"
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -52,7 +54,7 @@ def sweep(paths: Paths, containers: Containers) -> None:
         elif not os.path.exists(f"{path}/container.json"):
             half_made.append(path)
         elif os.path.exists(f"{path}/{MARKER}") and not is_held(lock_of(path)):
-            _remove_if_ended(containers, name)
+            _remove_if_over(containers, name)
     if half_made:
         _remove_half_made(paths, half_made)
     for name in os.listdir(paths.run_root):
@@ -80,9 +82,27 @@ def _remove_half_made(paths: Paths, directories: list[str]) -> None:
         os.close(fd)
 
 
-def _remove_if_ended(containers: Containers, container_id: str) -> None:
+def maker_mark() -> bytes:
+    """What the marker says of a container that is nothing without the process that makes it."""
+    return b"%d %d" % (os.getpid(), start_time(os.getpid()))
+
+
+def _maker_is_gone(container: Container) -> bool:
+    """Whether a container that was never started never will be."""
+    try:
+        with open(f"{container.directory}/{MARKER}", "rb") as file:
+            pid, ticks = map(int, file.read(100).split())
+    except (OSError, ValueError):
+        return False
+    return start_time(pid) != ticks
+
+
+def _remove_if_over(containers: Containers, container_id: str) -> None:
     container = containers.load(container_id)
-    if container and container.state().status == "exited":
+    if not container:
+        return
+    status = container.state().status
+    if status == "exited" or (status == "created" and _maker_is_gone(container)):
         from minidock.engine.lifecycle import remove
 
         try:

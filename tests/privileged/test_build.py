@@ -1,75 +1,14 @@
-"""build: from a Dockerfile to an image that runs, and nothing left beside it."""
+"""build: from a Dockerfile to an image that runs."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import signal
-import subprocess
 import tarfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-
-class Builder:
-    """A context, and builds of it."""
-
-    def __init__(self, minidock: Any, home: Path) -> None:
-        self.minidock = minidock
-        self.home = home
-        home.mkdir()
-
-    def file(self, name: str, content: str = "", mode: int = 0o644) -> Path:
-        path = self.home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-        path.chmod(mode)
-        return path
-
-    def __call__(
-        self, dockerfile: str, *flags: str, stdin: bytes = b""
-    ) -> subprocess.CompletedProcess[str]:
-        (self.home.parent / "Dockerfile").write_text(dockerfile)
-        file = ("-f", str(self.home.parent / "Dockerfile")) if "-f" not in flags else ()
-        return self.minidock("build", *file, *flags, str(self.home), stdin=stdin)
-
-    def ok(self, dockerfile: str, *flags: str) -> str:
-        """What it said. The image is `built`."""
-        done = self(dockerfile, "-t", "built", *flags)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    def id(self, dockerfile: str, *flags: str) -> str:
-        done = self(dockerfile, "-q", *flags)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def run(self, *words: str) -> str:
-        return self.minidock.ok("run", "--rm", "built", *words)
-
-    def config(self) -> Any:
-        return json.loads(self.minidock.ok("image", "inspect", "built"))[0]
-
-    def left(self) -> list[str]:
-        """What a build may not leave."""
-        root, run_root = self.minidock.root, self.minidock.run_root
-        new = [str(path) for path in (root / "layers/new").glob("*")]
-        return new + [str(path) for path in run_root.glob("build-*")]
-
-
-@pytest.fixture
-def builder(minidock: Any, tmp_path: Path) -> Iterator[Builder]:
-    built = Builder(minidock, tmp_path / "context")
-    yield built
-    assert built.left() == []
-
-
-# ── what it makes ──
+from privileged.building import Builder
 
 
 def test_a_small_image(builder: Builder) -> None:
@@ -217,155 +156,6 @@ def test_dockerignore(builder: Builder) -> None:
         }  # fmt: skip
 
 
-# ── the cache ──
-
-
-def test_nothing_is_done_twice(builder: Builder) -> None:
-    builder.file("a", "1")
-    dockerfile = "FROM busybox\nARG V\nRUN date +%s%N > /when\nCOPY a /a\nRUN echo $V\nCMD true\n"
-    first = builder.id(dockerfile)
-    os.utime(builder.home / "a", (1, 1))
-    assert builder.id(dockerfile) == first
-    assert builder.id(dockerfile, "--no-cache") != first
-    builder.file("a", "2")
-    said = builder.ok(dockerfile, "--explain-cache")
-    assert said.count("CACHED") == 2
-    assert "because a has another content" in said
-    said = builder.ok(dockerfile, "--explain-cache", "--build-arg", "V=2")
-    assert "because ARG V is new: 2" in said
-    said = builder.ok(dockerfile.replace("echo $V", "echo 3"), "--explain-cache")
-    assert "because the instruction was: RUN /bin/sh -c echo $V" in said
-    builder.ok(dockerfile)
-    builder.file("a", "2", 0o700)
-    said = builder.ok(dockerfile, "--explain-cache")
-    assert "because a has another kind or mode" in said
-    assert "because what it is built on is new" in said
-
-
-def test_a_stage_made_anew_with_the_same_content_is_a_hit(builder: Builder) -> None:
-    builder.file("comment", "1")
-    dockerfile = (
-        "FROM busybox AS make\nCOPY comment /c\nRUN echo result > /out\n"
-        "FROM busybox\nCOPY --from=make /out /out\nRUN date > /when\n"
-    )
-    builder.ok(dockerfile)
-    builder.file("comment", "2")
-    said = builder.ok(dockerfile)
-    assert "[stage-1 2/3] COPY --from=make" in said
-    assert said.count("CACHED") == 4  # the two bases, and all of the last stage
-
-
-def test_linked_layers_do_not_depend_on_what_is_below(builder: Builder) -> None:
-    builder.file("f", "x")
-    builder.ok("FROM busybox\nRUN echo 1 > /n\nCOPY --link f /sub/f\n")
-    said = builder.ok("FROM busybox\nRUN echo 2 > /n\nCOPY --link f /sub/f\n")
-    assert said.count("CACHED") == 2
-    assert builder.run("cat", "/n", "/sub/f") == "2\nx"
-
-
-def test_the_cache_survives_rmi_and_ends_with_prune(builder: Builder) -> None:
-    dockerfile = (
-        "FROM busybox AS a\nRUN echo kept-a-while > /x\nFROM busybox\nCOPY --from=a /x /x\n"
-    )
-    builder.ok(dockerfile)
-    builder.minidock.ok("rmi", "built")
-    assert builder.ok(dockerfile).count("CACHED") == 4
-    assert builder.minidock("system", "check").stdout.endswith("0 problems found\n")
-    builder.minidock.ok("builder", "prune", "-af")
-    assert builder.run("cat", "/x") == "kept-a-while\n"  # the image has its own
-    assert builder.ok(dockerfile).count("CACHED") == 2
-    assert builder.minidock("system", "check").stdout.endswith("0 problems found\n")
-
-
-def test_an_image_brings_its_cache_along(builder: Builder) -> None:
-    dockerfile = "FROM busybox\nRUN date +%s%N > /when\nCMD true\n"
-    flags = ("--build-arg", "BUILDKIT_INLINE_CACHE=1")
-    builder.ok(dockerfile, *flags)
-    when = builder.run("cat", "/when")
-    builder.minidock.ok("builder", "prune", "-af")
-    builder.ok(dockerfile, "--cache-from", "built", *flags)
-    assert builder.run("cat", "/when") == when
-
-
-def test_the_same_digest_twice(builder: Builder) -> None:
-    builder.file("src/a", "1")
-    dockerfile = (
-        "FROM busybox\nCOPY src /src\nRUN echo b > /b; mkdir /d; ln -s x /d/l\n"
-        "WORKDIR /new\nADD --chmod=600 src/a /c\nCOPY <<E /e\nhi\nE\n"
-    )
-    epoch = ("--build-arg", "SOURCE_DATE_EPOCH=1700000000", "--no-cache")
-    first = builder.id(dockerfile, *epoch)
-    time.sleep(1.1)
-    os.utime(builder.home / "src/a")
-    assert builder.id(dockerfile, *epoch) == first
-    builder.ok(dockerfile, *epoch)
-    assert builder.config()["Created"] == "2023-11-14T22:13:20Z"
-
-
-# ── RUN ──
-
-
-def test_run_is_confined_as_run_is(builder: Builder) -> None:
-    """What the kernel says of both."""
-    probe = (
-        "grep -E '^(Cap|Seccomp|NoNewPrivs|Groups)' /proc/self/status;"
-        " mount | grep -v ' / \\| /etc/' | sort; ls /dev; id; cat /proc/self/cgroup | wc -l"
-    )
-    builder.file("probe", probe)
-    builder.ok("FROM busybox\nCOPY probe /probe\nRUN sh /probe > /in-build 2>&1\n")
-    network = builder.minidock("run", "--rm", "built", "sh", "/probe").stdout
-    assert builder.run("cat", "/in-build") == network
-
-
-def test_mounts_of_run(builder: Builder) -> None:
-    builder.file("tool", "#!/bin/sh\necho from the context\n", 0o755)
-    secret = builder.home.parent / "secret"
-    secret.write_text("hush")
-    dockerfile = (
-        "FROM busybox AS other\nRUN mkdir -p /o/d; echo other > /o/d/f\nRUN echo more > /o/g\n"
-        "FROM busybox\n"
-        "RUN --mount=type=bind,target=/ctx /ctx/tool > /1; ! touch /ctx/x\n"
-        "RUN --mount=type=bind,from=other,source=/o,target=/o,rw cat /o/d/f /o/g > /2; touch /o/x\n"
-        "RUN --mount=type=bind,from=other,source=/o/g,target=/one/file cat /one/file > /3\n"
-        "RUN --mount=type=tmpfs,target=/fast touch /fast/x; grep -c /fast /proc/mounts > /4\n"
-        "RUN --mount=type=secret,id=s,mode=0440 cat /run/secrets/s | wc -c > /5;"
-        " stat -c %a /run/secrets/s >> /5\n"
-        "RUN --mount=type=secret,id=s,env=S test $S = hush; ! test -e /run/secrets\n"
-        "RUN --mount=type=cache,target=/cache,id=c echo x >> /cache/n; wc -l < /cache/n > /6\n"
-    )
-    flags = ("--secret", f"id=s,src={secret}")
-    builder.minidock.ok("builder", "prune", "-af")
-    builder.ok(dockerfile, *flags)
-    assert builder.run("cat", "/1", "/2", "/3", "/4", "/5", "/6") == (
-        "from the context\nother\nmore\nmore\n1\n4\n440\n1\n"
-    )
-    # Nothing of them is in the image, not even the places they were mounted on.
-    assert builder.run("ls", "-a", "/").split() == sorted(
-        [".", "..", ".dockerenv", "1", "2", "3", "4", "5", "6", *"bin dev etc proc root sys tmp usr"
-         " var".split()]
-    )  # fmt: skip
-    builder.ok(
-        dockerfile + "RUN --mount=type=cache,target=/cache,id=c wc -l < /cache/n > /7\n", *flags
-    )
-    assert builder.run("cat", "/7") == "1\n"
-    done = builder("FROM busybox\nRUN --mount=type=secret,id=none,required true\n")
-    assert done.returncode == 1 and "secret none: not found" in done.stderr
-
-
-def test_a_secret_is_in_no_file_of_ours(builder: Builder) -> None:
-    secret = builder.home.parent / "secret"
-    secret.write_text("very-secret-words")
-    builder.ok(
-        "FROM busybox\nRUN --mount=type=secret,id=s cat /run/secrets/s > /dev/null\n",
-        "--secret", f"id=s,src={secret}",
-    )  # fmt: skip
-    found = subprocess.run(
-        ["grep", "-rl", "very-secret-words", str(builder.minidock.root)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.stdout == ""
-
-
 def test_arguments(builder: Builder) -> None:
     dockerfile = (
         "ARG TAG=latest\nFROM busybox:$TAG\nARG A=1\nARG B\nARG TARGETARCH\n"
@@ -470,9 +260,6 @@ def test_labels_and_iidfile_and_several_tags(builder: Builder) -> None:
     assert {"built:latest", "second:name"} <= set(image["RepoTags"])
 
 
-# ── contexts ──
-
-
 def test_a_tar_on_standard_input(builder: Builder, tmp_path: Path) -> None:
     builder.file("Dockerfile", "FROM busybox\nCOPY f /f\nCOPY up /up\n")
     builder.file("f", "from a tar")
@@ -524,78 +311,6 @@ def test_what_is_no_context(builder: Builder) -> None:
         assert done.stderr.startswith("ERROR: ") and problem in done.stderr
 
 
-# ── when it fails ──
-
-
-def test_a_failing_run(builder: Builder) -> None:
-    done = builder("FROM busybox\nRUN echo one; echo two >&2; exit 3\n", "-q")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "------\n > [2/2] RUN echo one; echo two >&2; exit 3:\n" in done.stderr
-    assert "one\n" in done.stderr and "two\n" in done.stderr
-    assert ">>> RUN echo one" in done.stderr
-    last = 'process "/bin/sh -c echo one; echo two >&2; exit 3" did not complete successfully'
-    assert done.stderr.endswith(f"ERROR: failed to solve: {last}: exit code: 3\n")
-    assert builder.minidock.ok("ps", "-aq") == ""
-    assert builder.minidock("system", "check").stdout.endswith("0 problems found\n")
-
-
-def test_a_failed_container_can_be_kept_and_entered(builder: Builder) -> None:
-    builder.file("f", "in the context")
-    done = builder(
-        "FROM busybox\nCOPY f /f\nRUN --mount=type=bind,target=/m echo half > /half; exit 3\n",
-        "--keep-failed",
-    )
-    kept = done.stderr.partition("minidock start -ai ")[2].split()[0]
-    assert builder.minidock.ok("ps", "-aq").strip() == kept
-    builder.minidock.ok("commit", kept, "half")
-    assert (
-        builder.minidock.ok("run", "--rm", "half", "cat", "/f", "/half") == "in the contexthalf\n"
-    )
-    shell = builder.minidock.popen("start", kept)
-    assert shell.wait(10) == 0
-    assert builder.minidock.ok("exec", kept, "cat", "/half") == "half\n"
-    builder.minidock.ok("rm", "-f", kept)
-
-
-def wait_for(condition: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_interrupted(builder: Builder, number: signal.Signals) -> None:
-    """No image, no container, no process, no mount; and the next build finds all in order."""
-    minidock = builder.minidock
-    builder.file("secret", "hush")
-    (builder.home / "Dockerfile").write_text(
-        "FROM busybox AS a\nRUN --mount=type=secret,id=s echo half > /half; sleep 60\n"
-        "FROM busybox AS b\nRUN sleep 61\nFROM scratch\nCOPY --from=a / /a\nCOPY --from=b / /b\n"
-    )
-    words = ("-t", "never", "--secret", f"id=s,src={builder.home}/secret", str(builder.home))
-    build = minidock.popen("build", *words, stderr=subprocess.DEVNULL)
-    wait_for(lambda: minidock.ok("ps", "-q").count("\n") == 2)
-    time.sleep(0.2)
-    build.send_signal(number)
-    assert build.wait(10) != 0
-    wait_for(lambda: minidock.ok("ps", "-aq") == "")
-    assert minidock("image", "inspect", "never").returncode == 1
-    builder.ok("FROM busybox\nRUN true\n")
-    assert minidock("system", "check").stdout.endswith("0 problems found\n")
-
-
-def test_the_same_step_in_two_stages_is_done_once(builder: Builder) -> None:
-    said = builder.ok(
-        "FROM busybox AS a\nRUN sleep 0.3; date +%s%N > /when\n"
-        "FROM busybox AS b\nRUN sleep 0.3; date +%s%N > /when\n"
-        "FROM busybox\nCOPY --from=a /when /a\nCOPY --from=b /when /b\n",
-        "--no-cache",
-    )
-    assert said.count("CACHED") == 4
-    assert len(set(builder.run("cat", "/a", "/b").split())) == 1
-
-
 def test_what_means_deletion_in_a_layer_is_not_copied(builder: Builder) -> None:
     builder.file(".wh.bin")
     done = builder("FROM busybox\nCOPY . /\n")
@@ -605,15 +320,6 @@ def test_what_means_deletion_in_a_layer_is_not_copied(builder: Builder) -> None:
     os.mknod(builder.home / "bin", 0o20600, 0)
     done = builder("FROM busybox\nCOPY . /x/\n")
     assert done.returncode == 1 and "means a deletion" in done.stderr
-
-
-def test_another_base_image_is_told(builder: Builder) -> None:
-    builder.ok("FROM busybox\nRUN true\n")
-    builder.ok("FROM busybox\nLABEL other=1\n", "-t", "second-base")
-    dockerfile = "ARG B=busybox\nFROM $B\nENV x=1\nRUN echo for-any-base\n"
-    builder.ok(dockerfile)
-    said = builder.ok(dockerfile, "--explain-cache", "--build-arg", "B=second-base")
-    assert "because the base image was " in said
 
 
 def test_flags_that_make_no_sense(builder: Builder) -> None:
@@ -668,18 +374,3 @@ def test_add_of_a_url(builder: Builder) -> None:
     assert "Connection refused" in done.stderr
     done = builder(f"FROM busybox\nADD --checksum=sha256:{digest} thing /\n")
     assert "checksum can't be specified for non-HTTP(S) sources" in done.stderr
-
-
-def test_the_image_below_cannot_be_removed_meanwhile(builder: Builder) -> None:
-    builder.ok("FROM busybox\nLABEL base=1\n", "-t", "the-base")
-    builder.minidock.ok("rmi", "built")
-    build = builder.minidock.popen(
-        "build", "--no-cache", "-", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert build.stdin
-    build.stdin.write(b"FROM the-base\nRUN sleep 1\n")
-    build.stdin.close()
-    wait_for(lambda: builder.minidock.ok("ps", "-q"))
-    done = builder.minidock("rmi", "the-base")
-    assert build.wait(10) == 0
-    assert done.returncode == 1 and "is using its referenced image" in done.stderr
