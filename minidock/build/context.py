@@ -130,7 +130,7 @@ def _ignore(path: str, beside: str) -> Ignore | None:
         with Directory(path) as tree:
             data = read_text(tree, ".dockerignore", _MAX_DOCKERFILE)
     text = data.decode("utf-8", "surrogateescape")
-    return read_ignore(text) or None
+    return read_ignore(text, os.path.basename(beside) or ".dockerignore") or None
 
 
 def _from_stdin(stdin: int, dockerfile: str, workshop: Workshop) -> Context:

@@ -81,9 +81,14 @@ class Ignore:
         return known
 
 
-def read_ignore(text: str) -> Ignore:
-    """The lines of a file. Raises `InvalidInput`."""
+def read_ignore(text: str, name: str = ".dockerignore") -> Ignore:
+    """The lines of a file; `name` is shown in errors. Raises `InvalidInput`."""
     lines = text.removeprefix("\ufeff").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            _pattern("" if line.startswith("#") else line)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name}:{number}: {error.message}: {line.strip()}") from None
     return Ignore(line for line in lines if not line.startswith("#"))
 
 

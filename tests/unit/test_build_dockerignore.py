@@ -72,6 +72,12 @@ def test_patterns_that_are_none(line: str, message: str) -> None:
     assert caught.value.message == message
 
 
+def test_an_error_names_file_and_line() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_ignore("# fine\n*.o\n a[ \n", "web.Dockerfile.dockerignore")
+    assert caught.value.message == "web.Dockerfile.dockerignore:3: syntax error in pattern: a["
+
+
 def test_no_pattern_is_nothing() -> None:
     assert not read_ignore("# a\n\n.\n")
     assert read_ignore("a")
