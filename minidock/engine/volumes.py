@@ -33,6 +33,7 @@ from minidock.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from minidock.engine.paths import Paths
 
@@ -41,6 +42,7 @@ ANONYMOUS = "com.docker.volume.anonymous"
 DRIVER = "local"
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _LATER = _FIRST | frozenset("_.-")
+_TRIES = 10
 _LONGEST = 255  # of a file's name. NAME_MAX, path_resolution(7)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPTIONS = ("type", "o", "device", "size")
@@ -113,25 +115,26 @@ class Volumes:
         at_it = os.open(self.home, _DIRECTORY)
         try:
             fcntl.flock(at_it, fcntl.LOCK_SH)  # see sweep
-            made = self.load(name) is None and self._make(name, labels, options)
+            for _ in range(_TRIES):
+                there = self.load(name)
+                made = there or self._make(name, labels, options)
+                if made:
+                    return made, made is not there
         finally:
             os.close(at_it)
-        volume = self.load(name)
-        if volume is None:
-            raise Conflict(f"create {name}: the volume is being removed right now")
-        return volume, made
+        raise Conflict(f"create {name}: the volume is being removed all the time")
 
     def _make(
         self, name: str, labels: Mapping[str, str] | None, options: Mapping[str, str] | None
-    ) -> bool:
-        """False where somebody else was faster."""
+    ) -> Volume | None:
+        """None where somebody else was faster."""
         from minidock.spec.timestamp import now
 
         temporary = f"{self.home}/.{os.urandom(8).hex()}.new"
         os.mkdir(temporary, 0o700)
         os.mkdir(f"{temporary}/_data", 0o755)
         os.chmod(f"{temporary}/_data", 0o755)  # whatever the umask: everybody in a container
-        document = {
+        document: dict[str, Any] = {
             "CreatedAt": f"{now()[:19]}Z",
             "Driver": DRIVER,
             "Labels": dict(labels) if labels else None,
@@ -144,10 +147,11 @@ class Volumes:
         except OSError:
             _discard(temporary)
             if os.path.isdir(f"{self.home}/{name}"):
-                return False
+                return None
             raise
         sync_directory(self.home)
-        return True
+        labels, options = document["Labels"], document["Options"]
+        return Volume(name, f"{self.home}/{name}", document["CreatedAt"], labels, options)
 
     def hold(self, name: str) -> int:
         """Keep a volume from being removed, until the descriptor is closed. Raises `NotFound`."""

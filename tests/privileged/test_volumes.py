@@ -486,7 +486,7 @@ def test_removed_while_containers_are_made(minidock) -> None:
     remover = threading.Thread(target=remove)
     remover.start()
     try:
-        for _ in range(8):
+        for _ in range(6):
             done = minidock("run", "--rm", "-v", "data:/x", "busybox", "touch", "/x/f")
             assert done.returncode == 0, done.stderr
     finally:
@@ -522,7 +522,7 @@ def test_a_place_that_becomes_a_link_while_another_starts(minidock, tmp_path: Pa
     minidock.ok("run", "-d", "-v", "data:/v", "busybox", "sh", "-c", script)
     wait_for(mountpoint(minidock, "data") / "ready")
     (tmp_path / "source").mkdir()
-    for _ in range(12):
+    for _ in range(6):
         minidock(
             "run", "--rm", "-v", "data:/v", "-v", f"{tmp_path}/source:/v/dir/a",
             "--tmpfs", "/v/dir/b", "-v", "more:/v/dir/c", "busybox", "true",
