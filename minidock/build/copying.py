@@ -114,8 +114,11 @@ class _Gathered:
         """All sources together."""
         paths = [s for s in instruction.sources if not (_is_add(instruction) and is_remote(s))]
         urls = [s for s in instruction.sources if s not in paths]
-        for source in instruction.sources if _is_add(instruction) else ():
-            refuse_git(source)
+        for source in instruction.sources:
+            if _is_add(instruction):
+                refuse_git(source)
+            elif is_remote(source):
+                raise InvalidInput("source can't be a URL for COPY")
         if getattr(instruction, "checksum", ""):
             if len(instruction.sources) + len(instruction.heredocs) != 1:
                 raise InvalidInput("checksum can't be specified for multiple sources")

@@ -14,6 +14,8 @@ See: https://docs.docker.com/reference/dockerfile/#run---mount
 
 from __future__ import annotations
 
+from posixpath import normpath
+
 from minidock.build.errors import did_you_mean
 from minidock.build.instructions import RunMount
 from minidock.errors import InvalidInput
@@ -34,6 +36,7 @@ _NAMES = {
 _SWITCHES = ("read_only", "writable", "required")
 _ONLY = {"required": ("secret", "ssh"), "size": ("tmpfs",), "env": ("secret",)}
 _SIZES = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
+_ROOT = ("/", "//")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
@@ -133,8 +136,10 @@ def _checked(found: dict[str, Any], text: str) -> RunMount:
         _check_secret(found)
     elif "sharing" in found and kind != "cache":
         raise InvalidInput(f"invalid cache sharing set for {kind} mount")
-    if kind in ("bind", "cache", "tmpfs") and not found.get("target"):
-        raise InvalidInput('invalid mount target ""')
+    target = found.get("target", "")
+    missing = kind in ("bind", "cache", "tmpfs") and not target
+    if missing or (target and normpath(target) in _ROOT):
+        raise InvalidInput(f'invalid mount target "{target}"')
     writable = found.pop("writable", kind in ("cache", "tmpfs"))
     found.setdefault("read_only", not writable)
     return RunMount(**found, raw=text)

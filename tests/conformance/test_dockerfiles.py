@@ -307,6 +307,8 @@ REFUSED = {
     "nothing to run": "FROM scratch\nRUN true",
     "no such program": 'RUN ["nosuchprogram"]',
     "it fails": "RUN exit 3",
+    "mounted over everything": "RUN --mount=target=/ true",
+    "a URL": "COPY http://127.0.0.1/x /x",
     "no port": "EXPOSE 99999",
     "no signal": "STOPSIGNAL NOPE",
     "no list": "SHELL sh",

@@ -263,6 +263,8 @@ def test_mounts(text: str, mount: RunMount) -> None:
         ("RUN --mount=type=bnid,target=/x x", 'unsupported mount type "bnid" (did you mean bind?)'),
         ("RUN --mount=target=/x,reqiured x",
          "unexpected key 'reqiured' in 'reqiured' (did you mean required?)"),
+        ("RUN --mount=target=/. x", 'invalid mount target "/."'),
+        ("RUN --mount=type=tmpfs x", 'invalid mount target ""'),
         ("RUN --mount=target=/x,uid=1 x", 'uid not allowed for "bind" type mounts'),
         ("RUN --mount=type=cache,target=/x,required x",
          "unexpected key 'required' for mount type 'cache'"),
