@@ -63,6 +63,9 @@ _ADD_FLAGS = {
     "chown": TEXT, "chmod": TEXT, "link": SWITCH, "checksum": TEXT, "keep-git-dir": SWITCH,
     "unpack": SWITCH, "exclude": TEXTS,
 }  # fmt: skip
+_HEALTHCHECK_FLAGS = dict.fromkeys(
+    ("interval", "timeout", "start-period", "start-interval", "retries"), TEXT
+)
 _RUN_FLAGS = {"mount": TEXTS, "network": TEXT, "security": TEXT, "device": TEXTS}
 
 
@@ -302,6 +305,7 @@ def _stopsignal(request: _Request) -> StopSignal:
 
 
 def _healthcheck(request: _Request) -> Healthcheck:
+    parse_flags(split_flags(request.arguments)[0], _HEALTHCHECK_FLAGS)  # it says what is wrong
     check = parse_healthcheck(request.arguments)
     return Healthcheck(request.where, request.original, check)
 

@@ -259,6 +259,8 @@ def test_mounts(text: str, mount: RunMount) -> None:
         ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
         ("ONBUILD RUNN x", "unknown instruction: RUNN (did you mean RUN?)"),
         ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
+        ("HEALTHCHECK --intervall=1s CMD x", "unknown flag: --intervall (did you mean interval?)"),
+        ("HEALTHCHECK --interval=1 CMD x", 'time: missing unit in duration "1"'),
         ("RUN --network=hots x", 'unsupported network mode "hots" (did you mean host?)'),
         ("RUN --mount=type=bnid,target=/x x", 'unsupported mount type "bnid" (did you mean bind?)'),
         ("RUN --mount=target=/x,reqiured x",
