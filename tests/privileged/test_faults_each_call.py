@@ -31,6 +31,7 @@ CHECK = ("--health-cmd", "true", "--health-interval", "50ms")
 
 UP = (*RUN, "busybox", "sleep", PROGRAM)
 NOTHING: tuple[tuple[str, ...], ...] = ()
+SHOP = (("network", "rm", "-f", "shop"), ("network", "create", "shop"))
 
 # what is there before, the command, and whose calls are counted: the command's (""), those of its
 # n-th child, or ("monitor…") those of the monitor that is there already, and of its children
@@ -40,6 +41,7 @@ CASES = [
         (NOTHING, (*RUN, "busybox", "sleep", "0.1"), ("", "0", "0.0", "0.0.0", "0.0.0.0")),
         (NOTHING, ("run", "--rm", "--name", NAME, "busybox", "true"), ("0", "0.0")),
         (NOTHING, ("run", *CHECK, "--name", NAME, "busybox", "sleep", "0.3"), ("0", "0.1")),
+        (SHOP, (*RUN, "--network", "shop", "busybox", "sleep", "0.1"), ("0", "0.0", "0.0.0.0")),
         (NOTHING, (*RUN, "--restart", "on-failure:1", "busybox", "false"), ("0",)),
         ((UP,), ("exec", NAME, "true"), ("", "monitor", "monitor.0", "monitor.0.0")),
         ((UP,), ("stop", "-t", "0", NAME), ("", "monitor")),
