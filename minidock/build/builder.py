@@ -188,9 +188,16 @@ class Build:
             return self._in_threads(sorted(needed))
         finally:
             self.monitors.close()
+            self._remember()
             self.hashes.save()
             if self.stage_hashes:
                 self.stage_hashes.save()
+
+    def _remember(self) -> None:
+        """What `--explain-cache` will compare the next build with, also if this one has failed."""
+        keys = {**self.last, **self.keys}
+        if keys != self.last:
+            self.cache.set_last(self._last_name, keys)
 
     def _in_threads(self, needed: list[int]) -> State:
         import threading
@@ -278,8 +285,6 @@ class Build:
 
     def finish(self, state: State, references: Sequence[Reference]) -> StoredImage:
         """Make the image, under these names."""
-        if self.keys != self.last:
-            self.cache.set_last(self._last_name, self.keys)
         if self.options.squash:
             from minidock.build.squash import squashed
 

@@ -10,10 +10,11 @@ from minidock.errors import MinidockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minidock.build.builder import Build
+    from minidock.build.context import Context
     from minidock.build.instructions import Dockerfile
     from minidock.build.options import BuildOptions, StepFailed
     from minidock.cli.app import App
+    from minidock.cli.build_output import Output
     from minidock.cli.build_progress import Progress
     from minidock.cli.parse import Parsed
     from minidock.engine.paths import Paths
@@ -47,67 +48,103 @@ def build(args: Parsed, app: App) -> int:
 
         app.monitor = spawn_monitor()
     from minidock.build.context import open_context
-    from minidock.build.dockerfile import parse_dockerfile
-    from minidock.build.instructions import DockerfileError
-    from minidock.build.options import Cancelled, StepFailed
     from minidock.cli.build_output import outputs
     from minidock.cli.build_progress import watch
     from minidock.engine.paths import Paths
     from minidock.image.store import ImageStore
-    from minidock.spec.reference import parse_reference
 
     _end_in_order()
-    tags = [parse_reference(text) for text in args.each("tag")]
     out = outputs(args.each("output"), app)
     progress = watch(app, args.text("progress"), quiet=args.on("quiet"))
     options = _options(args, app, progress)
-    images = ImageStore(app.root)
-    paths = Paths(app.root, app.run_root)
-    dockerfile: Dockerfile | None = None
+    images, paths = ImageStore(app.root), Paths(app.root, app.run_root)
     with images.hold():
         paths.make()
-        where, dockerfile_at = args.positionals[0], args.text("file")
+        where, dockerfile = args.positionals[0], args.text("file")
         try:
-            context = open_context(where, dockerfile_at, app.stdin, images.workshop())
+            context = open_context(where, dockerfile, app.stdin, images.workshop())
         except MinidockError as error:
             return _wrong(app, error)
         try:
-            with progress:
-                dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
-                build = _new_build(paths, images, context, dockerfile, options, progress)
-                if app.monitor:
-                    build.monitors.add(app.monitor)
-                    app.monitor = None
-                state = build.build()
-                if out:
-                    for output in out:
-                        output.write(build, state)
-                else:
-                    image_id = _finish(build, state, tags, progress, args)
-        except DockerfileError as error:
-            app.err(f"{error.excerpt}\n" if error.excerpt else "")
-            return _unsolved(app, error)
-        except StepFailed as error:
-            assert dockerfile
-            return _failed(app, dockerfile, error, progress)
-        except Cancelled:
-            app.err("ERROR: the build was given up\n")
-            return 1
-        except MinidockError as error:
-            return _unsolved(app, error)
+            image_id = _build_from(context, args, app, options, progress, out)
         finally:
             if context.temporary:
                 images.workshop().discard(context.temporary)
-    progress.lint(dockerfile)
+    if image_id is None:
+        return 1
     _tidy(app, paths, images)
-    if out:
-        return 0
-    if args.text("iidfile"):
+    if image_id and args.text("iidfile"):
         with open(args.text("iidfile"), "w") as file:
             file.write(image_id)
-    if args.on("quiet"):
+    if image_id and args.on("quiet"):
         app.out(f"{image_id}\n")
     return 0
+
+
+def _build_from(
+    context: Context,
+    args: Parsed,
+    app: App,
+    options: BuildOptions,
+    progress: Progress,
+    out: list[Output],
+) -> str | None:
+    """The image's id, "" if it went elsewhere; None after saying what went wrong."""
+    from minidock.build.dockerfile import parse_dockerfile
+    from minidock.build.instructions import DockerfileError
+    from minidock.build.options import Cancelled, StepFailed
+
+    dockerfile: Dockerfile | None = None
+    try:
+        with progress:
+            dockerfile = parse_dockerfile(context.dockerfile, context.dockerfile_name)
+            image_id = _do(context, dockerfile, args, app, options, progress, out)
+        progress.lint(dockerfile)
+        return image_id
+    except DockerfileError as error:
+        app.err(f"{error.excerpt}\n" if error.excerpt else "")
+        _unsolved(app, error)
+    except StepFailed as error:
+        assert dockerfile
+        _failed(app, dockerfile, error, progress)
+    except Cancelled:
+        app.err("ERROR: the build was given up\n")
+    except MinidockError as error:
+        _unsolved(app, error)
+    return None
+
+
+def _do(
+    context: Context,
+    dockerfile: Dockerfile,
+    args: Parsed,
+    app: App,
+    options: BuildOptions,
+    progress: Progress,
+    out: list[Output],
+) -> str:
+    from minidock.build.builder import Build
+    from minidock.engine.image_events import tell_image
+    from minidock.engine.paths import Paths
+    from minidock.image.store import ImageStore
+    from minidock.spec.reference import parse_reference
+
+    paths = Paths(app.root, app.run_root)
+    build = Build(paths, ImageStore(app.root), context, dockerfile, options, progress)
+    if app.monitor:
+        build.monitors.add(app.monitor)
+        app.monitor = None
+    state = build.build()
+    for output in out:
+        output.write(build, state)
+    if out:
+        return ""
+    tags = [parse_reference(text) for text in args.each("tag")]
+    image = build.finish(state, tags)
+    for tag in tags:
+        tell_image(app.run_root, "tag", image, tag.familiar)
+    progress.named(str(image.id), [tag.familiar for tag in tags])
+    return str(image.id)
 
 
 def _tidy(app: App, paths: Paths, images: ImageStore) -> None:
@@ -127,25 +164,8 @@ def _end_in_order() -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-
-
-def _new_build(*parts: object) -> Build:
-    from minidock.build.builder import Build
-
-    return Build(*parts)  # type: ignore[arg-type]
-
-
-def _finish(
-    build: Build, state: object, tags: list[Reference], progress: Progress, args: Parsed
-) -> str:
-    from minidock.engine.image_events import tell_image
-
-    image = build.finish(state, tags)  # type: ignore[arg-type]
-    for tag in tags:
-        tell_image(build.paths.run_root, "tag", image, tag.familiar)
-    progress.named(str(image.id), [tag.familiar for tag in tags])
-    return str(image.id)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, interrupt)
 
 
 def _options(args: Parsed, app: App, progress: Progress) -> BuildOptions:

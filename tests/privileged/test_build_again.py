@@ -108,3 +108,13 @@ def test_another_base_image_is_told(builder: Builder) -> None:
     builder.ok(dockerfile)
     said = builder.ok(dockerfile, "--explain-cache", "--build-arg", "B=second-base")
     assert "because the base image was " in said
+
+
+def test_a_build_that_failed_is_compared_with_too(builder: Builder) -> None:
+    builder.file("a", "1")
+    dockerfile = "FROM busybox\nCOPY a /compared\nRUN test $(cat /compared) = 2\n"
+    assert builder(dockerfile).returncode == 1
+    builder.file("a", "2")
+    said = builder.ok(dockerfile, "--explain-cache")
+    assert "because a has another content" in said
+    assert "because it was not built before" in said  # it failed, so nothing is known of it
