@@ -29,10 +29,13 @@ def port(args: Parsed, app: App) -> int:
     if wanted:
         number, _, protocol = wanted[0].partition("/")
         key = f"{number}/{protocol or 'tcp'}"
-        if not (number.isascii() and number.isdigit()) or int(number) > 65535:
-            raise ClientError(f"invalid port '{number}': invalid syntax")
+        digits = number.isascii() and number.isdigit()
+        if not digits or int(number) > 65535:
+            problem = "value out of range" if digits else "invalid syntax"
+            why = f'strconv.ParseUint: parsing "{number}": {problem}'
+            raise ClientError(f"Error: invalid port ({number}): {why}")
         if not ports.get(key):
-            raise ClientError(f"no public port '{key}' published for {name}")
+            raise ClientError(f"Error: No public port '{wanted[0]}' published for {name}")
         app.out("".join(f"{place}\n" for place in _places(ports[key])))
         return 0
     lines = []

@@ -215,7 +215,7 @@ def test_what_is_shown(minidock: Any) -> None:
     assert listed[3:] == [f"443/tcp -> 0.0.0.0:{number}", f"443/tcp -> [::]:{number}"]
     assert minidock.ok("port", "web", "80/tcp") == f"0.0.0.0:{a}\n[::]:{a}\n"
     done = minidock("port", "web", "81")
-    assert (done.returncode, done.stderr) == (1, "no public port '81/tcp' published for web\n")
+    assert (done.returncode, done.stderr) == (1, "Error: No public port '81' published for web\n")
     shown = minidock.ok("ps", "--format", "{{.Ports}}").strip()
     assert shown == (
         f"90-92/tcp, 127.0.0.1:{b}->53/udp, 0.0.0.0:{a}->80/tcp, [::]:{a}->80/tcp, "
