@@ -135,9 +135,12 @@ class Cache:
         return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
     def set_last(self, name: str, keys: Mapping[str, str]) -> None:
-        """Remember them."""
-        make_private(f"{self._home}/last")
-        self._write(f"last/{name}.json", dumps(dict(keys)).encode())
+        """Remember them. On a full disk not, which makes the next explanation poorer and no more."""
+        try:
+            make_private(f"{self._home}/last")
+            self._write(f"last/{name}.json", dumps(dict(keys)).encode())
+        except OSError:
+            pass
 
     def hashes_path(self, of: str) -> str:
         """Where the digests of a directory's files are remembered."""
