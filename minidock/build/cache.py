@@ -135,7 +135,7 @@ class Cache:
         return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
     def set_last(self, name: str, keys: Mapping[str, str]) -> None:
-        """Remember them. On a full disk not, which makes the next explanation poorer and no more."""
+        """Remember them. On a full disk not: the next explanation is poorer then, no more."""
         try:
             make_private(f"{self._home}/last")
             self._write(f"last/{name}.json", dumps(dict(keys)).encode())
