@@ -153,7 +153,7 @@ class _Running:
         config = {k: v for k, v in state.config.items() if k not in _NOT_FOR_RUN}
         image = state.but(config=config).image()
         options = RunOptions(
-            image="build",
+            image=self._stage.base,
             command=tuple(words),
             entrypoint="",
             env=environment,

@@ -71,6 +71,11 @@ class StageBuild:
         self._step: Step | None = None
         self.has_more_runs = False
 
+    @property
+    def base(self) -> str:
+        """What FROM names."""
+        return self._stage.base
+
     # ── as a whole ──
 
     def build(self) -> State:
