@@ -17,7 +17,7 @@ from minidock.engine.disconnect import RECORD, ports_of
 from minidock.engine.holding import is_held, lock_of
 from minidock.engine.networks import DEFAULT
 from minidock.engine.statefile import read_json
-from minidock.errors import StartFailed
+from minidock.errors import WRONG_REQUEST, StartFailed
 from minidock.linux.kernel import LinuxKernel
 from minidock.network import bridge as bridges
 from minidock.network.forward import admit, expel
@@ -35,8 +35,19 @@ if TYPE_CHECKING:
 
 
 def stand_on(paths: Paths, networks: Networks, network: Network) -> tuple[Network, Bridge]:
-    """The network with its bridge, and all that belongs to it there. Raises `OSError`,
-    `StartFailed`."""
+    """The network with its bridge, and all that belongs to it there. Raises `StartFailed`."""
+    try:
+        return _stand_on(paths, networks, network)
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise StartFailed(
+            f"failed to set up container networking: network {network.name}: {why}",
+            exit_code=WRONG_REQUEST,
+            hint="minidock needs CAP_NET_ADMIN, and a kernel with bridges, veth and nf_tables.",
+        ) from error
+
+
+def _stand_on(paths: Paths, networks: Networks, network: Network) -> tuple[Network, Bridge]:
     kernel = LinuxKernel()
     bridge = bridges.look(network.bridge)
     if bridge is None:

@@ -13,7 +13,6 @@ See: netlink(7), rtnetlink(7)
 
 from __future__ import annotations
 
-import errno
 import os
 
 from minidock.network.ipam import IPV6, Subnet, family_of, parse_subnet
@@ -29,18 +28,29 @@ _LOCAL_TABLE = 255
 _IFA_F_NODAD = 2
 
 
-def _iproute() -> Any:
-    # What `from pyroute2 import IPRoute` would import besides takes as long again.
-    from pyroute2.iproute.linux import IPRoute
+class _Connection:
+    """A socket of the library's, for a `with`; what the kernel refuses is an `OSError`."""
 
-    return IPRoute()
+    def __enter__(self) -> Any:
+        # What `from pyroute2 import IPRoute` would import besides takes as long again.
+        from pyroute2.iproute.linux import IPRoute
+
+        self._ipr = IPRoute()
+        return self._ipr
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        self._ipr.close()
+        if isinstance(error, NetlinkError):
+            raise OSError(error.code, os.strerror(error.code)) from error
 
 
 def subnets_of_host() -> list[Subnet]:
     """All that this host has an address in, or a route to, but for default routes: a network of
     ours must not lie there."""
     found = []
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         for address in ipr.get_addr():
             text = address.get_attr("IFA_ADDRESS") or address.get_attr("IFA_LOCAL")
             found.append(parse_subnet(f"{text}/{address['prefixlen']}"))
@@ -53,7 +63,7 @@ def subnets_of_host() -> list[Subnet]:
 def uplink_mtu() -> int:
     """How long a packet may be that leaves by a default route; the smallest of several. 1500 where
     there is none."""
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         routes = ipr.get_default_routes(table=_MAIN_TABLE)
         links = {route.get_attr("RTA_OIF") for route in routes} - {None}
         sizes = [ipr.get_links(link)[0].get_attr("IFLA_MTU") for link in links]
@@ -67,7 +77,7 @@ def make_bridge(name: str, mtu: int, addresses: Sequence[tuple[str, int]], recor
 
     Raises `OSError`.
     """
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         found = ipr.link_lookup(ifname=name)
         if not found:
             # With an address of its own: otherwise it takes that of the port with the lowest, and
@@ -86,7 +96,7 @@ def orphans() -> list[tuple[str, list[Subnet]]]:
     """The bridges of networks whose records are gone, because somebody removed the directory they
     lay in; each with the subnets that it has addresses in."""
     found = []
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         for link in ipr.get_links():
             alias = link.get_attr("IFLA_IFALIAS") or ""
             if alias.startswith(_ALIAS) and not os.path.exists(alias.removeprefix(_ALIAS)):
@@ -100,30 +110,22 @@ def orphans() -> list[tuple[str, list[Subnet]]]:
 
 
 def _add_address(ipr: Any, link: int, address: str, prefix: int) -> None:
+    if any(known.get_attr("IFA_ADDRESS") == address for known in ipr.get_addr(index=link)):
+        return
     # Nobody else has it, so nobody has to be asked: an address counts for a second as tentative
     # while that is done. RFC 4862, 5.4
     how = {"flags": _IFA_F_NODAD} if family_of(address) == IPV6 else {}
-    try:
-        ipr.addr("add", index=link, address=address, prefixlen=prefix, **how)
-    except _netlink_error() as error:
-        if error.code != errno.EEXIST:
-            raise OSError(error.code, os.strerror(error.code), address) from error
-
-
-def _netlink_error() -> Any:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    return NetlinkError
+    ipr.addr("add", index=link, address=address, prefixlen=prefix, **how)
 
 
 def set_up(name: str) -> None:
     """Bring a device up: the last thing done to a bridge, so one that is up is complete."""
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         ipr.link("set", index=ipr.link_lookup(ifname=name)[0], state="up")
 
 
 def remove_link(name: str) -> None:
     """Remove a device; one that is not there is removed already."""
-    with _iproute() as ipr:
+    with _Connection() as ipr:
         for index in ipr.link_lookup(ifname=name):
             ipr.link("del", index=index)

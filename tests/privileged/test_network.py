@@ -175,6 +175,25 @@ def test_a_host_without_ipv6(host: Host) -> None:
     assert (settings["GlobalIPv6Address"], settings["IPAddress"] != "") == ("", True)
 
 
+def test_a_bridge_that_is_half_made_is_made_whole(host: Host) -> None:
+    minidock = host.minidock
+    minidock.ok("run", "--rm", "busybox", "true")
+    (bridge,) = (n for n in json.loads(host("ip", "-j", "link")) if n["ifname"][:3] == "md-")
+    host("ip", "addr", "flush", "dev", bridge["ifname"])
+    host("ip", "link", "set", bridge["ifname"], "down")
+    assert minidock("run", "--rm", "busybox", "sh", "-c", ASK).stdout == "::ffff:198.51.100.1"
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+def test_without_the_right_to_make_a_network(host: Host) -> None:
+    host.minidock.argv = ["setpriv", "--bounding-set=-net_admin", *host.minidock.argv[2:]]
+    done = host.minidock("run", "--rm", "busybox", "true")
+    assert done.returncode == 125
+    assert "failed to set up container networking: network bridge: operation not permitted" in (
+        done.stderr
+    )
+
+
 # ── nothing is left ──
 
 
