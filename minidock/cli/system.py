@@ -67,7 +67,7 @@ def df(args: Parsed, app: App) -> int:
         ]
         app.out(format_rows(args.text("format"), rows, _HEADERS))
     elif args.on("verbose"):
-        app.out(_verbose(usage))
+        app.out(f"{_verbose(usage)}\nBuild cache usage: {human_size(builds.size)}\n")
     else:
         app.out(table(tuple(_HEADERS.values()), _rows(usage, builds)))
     return 0
