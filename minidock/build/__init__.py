@@ -26,5 +26,5 @@ What is done:
                     tarball in one go), directory.py, image/stack.py (where from), hashes.py (what
                     need not be read again), archives.py, download.py, chmod.py
     context.py      what is built from, and options.py: how
-    export.py, squash.py, cache_from.py, prune.py: what is seldom wanted
+    export.py, squash.py, cache_from.py, prune.py, daily.py: what is seldom wanted
 """

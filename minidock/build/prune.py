@@ -4,22 +4,20 @@
     cache mounts    what RUN --mount=type=cache has collected
     downloads       what ADD has fetched
 
-Without `--all` only layers go that no image has; and of those, the ones that no build has used for
-two months go by themselves. Removing is two things: the files that say that a layer is kept, and a
-sweep of the store, which takes what nothing else needs.
+Without `--all` only layers go that no image has. Removing is two things: the files that say that a
+layer is kept, and a sweep of the store, which takes what nothing else needs. What nobody has used
+for long goes by itself: daily.py.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
 from minidock.build.cache import Cache
 from minidock.engine.image_removal import image_uses, sweep_mountpoints
 from minidock.engine.listing import tree_size
 from minidock.engine.removal import remove_tree
 from minidock.image.store import ImageStore
-from minidock.linux.private import make_private
 from minidock.record import Record
 from minidock.spec.digest import chain_ids
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from minidock.engine.paths import Paths
 
 _DIRECTORIES = ("caches", "downloads")
-_DAY = 24 * 3600 * 1_000_000_000
 
 
 class CacheUsage(Record):
@@ -100,18 +97,3 @@ def prune_builds(
     images.sweep(lambda: image_uses(containers))
     sweep_mountpoints(paths, containers, images)
     return freed
-
-
-def prune_daily(paths: Paths, containers: Containers, images: ImageStore) -> None:
-    """Once a day, let go of layers that no image has and no build has used for two months."""
-    stamp = f"{Cache(paths.root).home}/pruned"
-    now = time.time_ns()
-    try:
-        if now - os.stat(stamp).st_mtime_ns < _DAY:
-            return
-        os.utime(stamp)
-    except FileNotFoundError:  # the first build of all
-        make_private(os.path.dirname(stamp))
-        with open(stamp, "wb"):
-            return
-    prune_builds(paths, containers, images, everything=False, until=now - 60 * _DAY)

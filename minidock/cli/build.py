@@ -148,7 +148,7 @@ def _do(
 
 
 def _tidy(app: App, paths: Paths, images: ImageStore) -> None:
-    from minidock.build.prune import prune_daily
+    from minidock.build.daily import prune_daily
 
     try:
         prune_daily(paths, app.containers(), images)

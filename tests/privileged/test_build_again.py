@@ -118,3 +118,24 @@ def test_a_build_that_failed_is_compared_with_too(builder: Builder) -> None:
     said = builder.ok(dockerfile, "--explain-cache")
     assert "because a has another content" in said
     assert "because it was not built before" in said  # it failed, so nothing is known of it
+
+
+def test_what_is_old_goes_once_a_day(builder: Builder) -> None:
+    root = builder.minidock.root
+    dockerfile = "FROM busybox AS a\nRUN echo long-ago > /x\nFROM scratch\nCOPY --from=a /x /\n"
+
+    def cached() -> int:
+        return builder.ok(dockerfile).count("CACHED")
+
+    builder.ok(dockerfile)
+    assert cached() == 3
+    old = time.time() - 61 * 86400
+    for day in ("not today", "today"):
+        for path in [*(root / "images/kept").iterdir(), *(root / "build/cache").iterdir()]:
+            os.utime(path, (old, old))
+        if day == "today":
+            os.utime(root / "build/pruned", (old, old))
+        builder.ok("FROM busybox\nRUN true\n", "-t", "other")
+        # The RUN's layer is in no image; that of the COPY is.
+        assert cached() == (3 if day == "not today" else 2)
+    assert builder.minidock("system", "check").stdout.endswith("0 problems found\n")
