@@ -231,7 +231,8 @@ class Publication:
                 [p.protocol, p.host_ip, p.host_port, p.address, p.port] for p in self._translated()
             ],
         }
-        write_json(f"{self._run_dir}/{RECORD}", record, durable=False)
+        if self._run_dir:  # there is none where a start is only imagined
+            write_json(f"{self._run_dir}/{RECORD}", record, durable=False)
         return record
 
 
@@ -272,7 +273,10 @@ def imagine(paths: Paths, document: Document) -> Connection:
             if pool.subnet.family == IPV6 and not has_ipv6():
                 continue
             leases = Leases(networks.leases(network), lambda holder: True)
-            address = leases.peek(pool.subnet, within=pool.within, not_=pool.reserved)
+            try:
+                address = leases.peek(pool.subnet, within=pool.within, not_=pool.reserved)
+            except PermissionError:
+                address = pool.subnet.address(2)
             found[pool.subnet.family] = address, pool
         bridge = look_at_bridge(network.bridge) or Bridge(network.bridge, 0, 1500, has_ipv6())
         mac = mac_for(found[min(found)][0])

@@ -79,7 +79,9 @@ def imagine(paths: Paths, options: RunOptions, warn: Warn) -> Imagined:
         found = imagine_connection(paths, document)
         manner = manner.but(prepare=found.prepare, attach=found.attach, inside=found.inside)
     spec = parse_spec(made, directory)
-    facts = read_facts().but(filter_cache="")  # nothing is kept of what is only imagined
+    facts = read_facts()
+    # As root, whoever asks; and nothing is kept of what is only imagined.
+    facts = facts.but(filter_cache="", rights=facts.capabilities)
     plan = plan_container(container_id, spec, facts, STDIO, manner)
     view = ImageView(lowerdirs) if lowerdirs else None
     return Imagined(spec, plan, view, host_config, note)

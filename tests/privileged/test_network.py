@@ -194,6 +194,22 @@ def test_without_the_right_to_make_a_network(host: Host) -> None:
     )
 
 
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+def test_what_would_be_is_told_to_anybody(minidock: Any) -> None:
+    """Who may not look at the networks is told of one that is as usual."""
+    minidock.ok("run", "--rm", "busybox", "true")
+    words = "setpriv --reuid=65534 --regid=65534 --clear-groups --".split()
+    argv = minidock.argv
+    minidock.argv = [*words, *argv]
+    try:
+        told = minidock.ok("explain", "run", "--rm", "-p", "8080:80", "busybox", "true")
+    finally:
+        minidock.argv = argv
+    assert not Path("/network.json").exists()
+    assert "take ports on the host: 8080/tcp" in told
+    assert "give eth0 the address 172.18.0.2" in told
+
+
 # ── nothing is left ──
 
 
