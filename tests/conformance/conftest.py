@@ -38,6 +38,22 @@ def docker_engine(start_docker: StartDocker) -> Iterator[Run]:
         yield docker
 
 
+@pytest.fixture(scope="session")
+def engine_in_memory(
+    start_docker: StartDocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    """For builds: BuildKit synchronises after each step, and a disk takes several times as long."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it mounts")
+    data = tmp_path_factory.mktemp("engine")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "engine", data], check=True)
+    try:
+        with start_docker("--data-root", str(data)) as docker:
+            yield docker
+    finally:
+        subprocess.run(["umount", "-R", "-l", data], check=True)
+
+
 @contextmanager
 def _engine(*flags: str) -> Iterator[Run]:
     if os.geteuid() != 0:

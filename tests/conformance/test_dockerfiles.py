@@ -222,20 +222,6 @@ def base(minidock_home: Any, tmp_path_factory: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine_in_memory(start_docker: Any, tmp_path_factory: Any) -> Iterator[Any]:
-    """BuildKit synchronises after each step: a disk takes several times as long."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: it mounts")
-    data = tmp_path_factory.mktemp("engine")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "engine", data], check=True)
-    try:
-        with start_docker("--data-root", str(data)) as docker:
-            yield docker
-    finally:
-        subprocess.run(["umount", "-R", "-l", data], check=True)
-
-
-@pytest.fixture(scope="module")
 def dockers(
     engine_in_memory: Any,
     cases: list[Case],
