@@ -54,6 +54,8 @@ def build(args: Parsed, app: App) -> int:
     from minidock.image.store import ImageStore
 
     _end_in_order()
+    if args.text("iidfile"):
+        _remove(args.text("iidfile"))  # an old one must not be taken for this build's
     out = outputs(args.each("output"), app)
     progress = watch(app, args.text("progress"), quiet=args.on("quiet"))
     options = _options(args, app, progress)
@@ -145,6 +147,13 @@ def _do(
         tell_image(app.run_root, "tag", image, tag.familiar)
     progress.named(str(image.id), [tag.familiar for tag in tags])
     return str(image.id)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _tidy(app: App, paths: Paths, images: ImageStore) -> None:

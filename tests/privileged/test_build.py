@@ -257,6 +257,8 @@ def test_labels_and_iidfile_and_several_tags(builder: Builder) -> None:
     image = builder.config()
     assert image["Config"]["Labels"] == {"a": "1", "b": "3", "c": ""}
     assert image["Id"] == iid.read_text()
+    assert builder("FROM busybox\nRUN false\n", "--iidfile", str(iid)).returncode == 1
+    assert not iid.exists()
     assert {"built:latest", "second:name"} <= set(image["RepoTags"])
 
 
