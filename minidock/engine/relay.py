@@ -29,7 +29,9 @@ _QUIET = 60.0  # seconds without a datagram, after which a sender is forgotten
 _MOST_SENDERS = 512
 _NONBLOCKING = _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 _NOFILE = 7  # RLIMIT_NOFILE
-_ERRORS_OF_ONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EMFILE, errno.ENFILE)
+_PAUSE = 0.2  # seconds, until there may be room for one more
+_TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ERRORS_OF_ONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
 
 
 class HostPorts:
@@ -51,7 +53,7 @@ class HostPorts:
         self._listening.append(sock)
         targets = [(address, int(port)) for address in addresses]
         if protocol == "tcp":
-            self._loop.watch(fd, READ, lambda _: self._accept(sock, targets))
+            self._listen(sock, targets)
         elif protocol == "udp":
             self._loop.watch(fd, READ, lambda _: self._receive(sock, targets[0]))
 
@@ -68,13 +70,20 @@ class HostPorts:
 
     # ── TCP ──
 
+    def _listen(self, sock: _socket.socket, targets: list[tuple[str, int]]) -> None:
+        if sock.fileno() >= 0:
+            self._loop.watch(sock.fileno(), READ, lambda _: self._accept(sock, targets))
+
     def _accept(self, listening: _socket.socket, targets: list[tuple[str, int]]) -> None:
         try:
             fd, _ = listening._accept()  # type: ignore[attr-defined]  # typeshed lacks it
         except OSError as error:
-            if error.errno in _ERRORS_OF_ONE:
-                return
-            raise
+            if error.errno in _TOO_MANY:  # it would be called for ever
+                self._loop.forget(listening.fileno())
+                self._loop.after(_PAUSE, lambda: self._listen(listening, targets))
+            elif error.errno not in _ERRORS_OF_ONE:
+                raise
+            return
         client = _socket.socket(fileno=fd)
         client.setblocking(False)
         relay = _Connection(self._loop, client, targets, self._relays)
@@ -168,7 +177,10 @@ class _Connection:
         target = self._targets.pop(0)
         self._server = _socket.socket(_family(target[0]), _socket.SOCK_STREAM | _NONBLOCKING)
         self._queued = {self._client: bytearray(), self._server: bytearray()}
-        self._server.connect_ex(target)
+        if self._server.connect_ex(target) not in (0, errno.EINPROGRESS):
+            self._server.close()
+            self.connect()
+            return
         self._loop.watch(self._server.fileno(), WRITE, lambda _: self._connected())
 
     def _connected(self) -> None:
