@@ -1,8 +1,7 @@
-"""Ports, beside Docker: what `port`, `ps` and `inspect` say of a container that publishes nothing."""
+"""Ports, beside Docker: what `port`, `ps`, `inspect` say of a container that publishes nothing."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
