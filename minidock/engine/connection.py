@@ -21,7 +21,7 @@ from minidock.engine.disconnect import RECORD, tell_of
 from minidock.engine.endpoint import describe, own_addresses, take_endpoint
 from minidock.engine.gateways import families_out
 from minidock.engine.network_ground import published
-from minidock.engine.networks import DEFAULT, Networks, has_ipv6
+from minidock.engine.networks import Networks, has_ipv6
 from minidock.engine.paths import Paths
 from minidock.engine.statefile import write_file, write_json
 from minidock.network.bridge import Bridge
@@ -262,10 +262,7 @@ def imagine(paths: Paths, document: Document) -> Connection:
     is not there or this user may not look, is as it usually is."""
     networks = Networks(paths)
     endpoints = []
-    given = [
-        (networks.known_default() if name == DEFAULT else networks.find(name), asked)
-        for name, asked in wanted(document).items()
-    ]
+    given = [(networks.known(name), asked) for name, asked in wanted(document).items()]
     out = families_out(given)
     for number, (network, asked) in enumerate(given):
         found = {}

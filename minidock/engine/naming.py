@@ -14,7 +14,7 @@ from minidock.engine.containers import Containers
 from minidock.engine.disconnect import RECORD
 from minidock.engine.endpoint import own_addresses
 from minidock.engine.network_wishes import is_of_users
-from minidock.engine.networks import HOST, Networks
+from minidock.engine.networks import DEFAULT, HOST, Networks
 from minidock.engine.paths import Paths
 from minidock.engine.statefile import read_json, write_file, write_json
 from minidock.errors import Conflict
@@ -68,7 +68,7 @@ def name_without_network(directory: str, document: Document) -> None:
     """The same for a container that is on the host's network, or on none: what the user adds."""
     host_config = document["HostConfig"]
     shares = host_config["NetworkMode"] == HOST
-    default = Networks(Paths(os.path.dirname(os.path.dirname(directory)))).known_default()
+    default = Networks(Paths(os.path.dirname(os.path.dirname(directory)))).known(DEFAULT)
     gateway = {"Gateway": default.pools[0].gateway, "IPv6Gateway": ""}
     extra = extra_hosts(host_config.get("ExtraHosts") or (), [gateway])
     lines = "".join(f"{address}\t{name}\n" for name, address in extra)

@@ -48,14 +48,14 @@ def check_networks(options: RunOptions, root: str, find: Find) -> tuple[RunOptio
     networks = Networks(Paths(root))
     found: Endpoints = {}
     for name, endpoint in endpoints.items():
-        network = networks.find(name)
+        network = networks.known(name)
         check_endpoint(network, endpoint)
         if network.name in found:
             raise InvalidInput(f'network "{network.name}" is specified multiple times')
         found[network.name] = endpoint
     if mode in (HOST, NONE):
         return options, {}
-    return options.but(network=networks.find(mode).name), found
+    return options.but(network=networks.known(mode).name), found
 
 
 def check_endpoint(network: Network, endpoint: dict[str, Any]) -> None:

@@ -183,19 +183,20 @@ class Networks:
         assert found
         return found
 
-    def known_default(self) -> Network:
-        """The network `bridge`, or what it would be like. Writes nothing."""
+    def known(self, reference: str) -> Network:
+        """The network that `find` would find, or, where this user may not look, or `bridge` is not
+        there yet, what it would be like. Raises `NotFound`."""
         try:
-            found = self._by_name(DEFAULT)
-        except OSError:
-            found = None  # not this user's to read
-        if found:
-            return found
+            found = self._by_name(reference)
+            if found or reference != DEFAULT:
+                return found or self.find(reference)
+        except PermissionError:
+            pass
         config = [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}]
         if has_ipv6():
             config.append({"Subnet": "fd00::/64", "Gateway": "fd00::1"})
-        options = {BRIDGE_NAME: DEFAULT_BRIDGE}
-        about = {"Name": DEFAULT, "Id": "0" * 64, "Driver": "bridge", "Internal": False}
+        options = {BRIDGE_NAME: DEFAULT_BRIDGE} if reference == DEFAULT else {}
+        about = {"Name": reference, "Id": "0" * 64, "Driver": "bridge", "Internal": False}
         return Network({**about, "IPAM": {"Config": config}, "Options": options})
 
     def create(

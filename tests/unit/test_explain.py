@@ -25,6 +25,7 @@ from minidock.linux.flags import (
     MountFlag,
     Prctl,
 )
+from minidock.linux.host import read_facts
 from minidock.linux.kernel import Kernel, LinuxKernel
 from minidock.linux.notation import METHODS, UNKNOWN, Call, quote, show_call, show_error
 from minidock.linux.recording import RecordingKernel, TracingKernel
@@ -356,6 +357,15 @@ def test_who_a_user_is_stays_open_without_the_image(capfd: pytest.CaptureFixture
     assert "setresuid(?, ?, ?)" in out
     out, _ = explained(capfd, "run", "-u", "12:34", "busybox", "true")
     assert "setresuid(12, 12, 12)" in out
+
+
+def test_explain_needs_no_rights(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = read_facts().but(rights=0)
+    monkeypatch.setattr("minidock.study.imagine.read_facts", lambda: facts)
+    out, err = explained(capfd, "run", "busybox", "true")
+    assert "pivot_root" in out and "needs root" not in err
 
 
 def test_only_run_can_be_explained() -> None:

@@ -70,3 +70,17 @@ def test_a_create_that_was_killed_is_in_nobodys_way(paths: Paths) -> None:
     them.default()
     (Path(paths.root) / "networks/names/web").symlink_to("../" + "a" * 64 + ".json")
     assert them.create("web").name == "web"
+
+
+def test_where_one_may_not_look_a_network_is_as_it_usually_is(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Networks(paths).known("bridge").predefined
+    assert not Path(paths.root).exists()  # nothing was made of it
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(networks, "read_json", refuse)
+    shop = Networks(paths).known("shop")
+    assert (shop.name, shop.predefined, len(shop.pools)) == ("shop", False, 2)
