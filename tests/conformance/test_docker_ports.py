@@ -1,4 +1,4 @@
-"""Ports, beside Docker: what `port`, `ps`, `inspect` say of a container that publishes nothing."""
+"""Ports, beside Docker: what `port`, `ps` and `inspect` say where nothing is published."""
 
 from __future__ import annotations
 
