@@ -86,7 +86,7 @@ def buildkit(docker: Any, context: Path, case: Case, tag: str, network: str = "n
 
     def post(buildid: str, body: bytes) -> bytes:
         connection = Unix(f"{docker.home}/s")
-        url = "/v1.41/build?" + urllib.parse.urlencode({**query, "buildid": buildid})
+        url = "/build?" + urllib.parse.urlencode({**query, "buildid": buildid})
         connection.request("POST", url, body, {"Content-Type": "application/x-tar"})
         return connection.getresponse().read()
 
