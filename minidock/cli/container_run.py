@@ -41,6 +41,7 @@ RUN = Command(
     examples=(
         "minidock run -it ubuntu /bin/bash",
         "minidock run --rm --network none debian cat /etc/os-release",
+        "minidock run -d --name web -p 8080:80 busybox httpd -f -h /etc",
         "minidock run -d --name web --network shop --network-alias www debian sleep 600",
         "minidock run -d -v data:/srv -v ./conf:/etc/app:ro debian sleep 600",
         "minidock run --rm --mount type=tmpfs,dst=/scratch,tmpfs-size=64m debian df /scratch",

@@ -33,6 +33,8 @@ The order within is meaning. These hold, and tests say so:
     pipes, all that is mounted from the host) or is done by main (ids, clocks, limits).
 12. Limits are set when there is nothing left to open, and before CAP_SYS_RESOURCE goes.
 13. In a mount namespace that is not the container's own nothing is mounted, and no root exchanged.
+14. Ports of the host are taken before all else: where one is taken already, nothing has begun. The
+    cable into a network namespace comes when there is one; what lies inside is configured there.
 
 Any step that fails ends the start; nothing runs half-confined.
 
