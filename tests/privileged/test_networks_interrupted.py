@@ -30,7 +30,7 @@ def knows(minidock, name: str, other: str) -> bool:
     return minidock("exec", name, "sh", "-c", script).returncode == 0
 
 
-TAIL, STEP = 210, 35  # the last calls that a command makes, and how many between two deaths
+TAIL, STEP = 210, 52  # the last calls that a command makes, and how many between two deaths
 
 
 def test_whoever_is_killed_in_between_leaves_what_can_be_done_again(minidock) -> None:
