@@ -23,6 +23,7 @@ from disk import Disk
 from measures import CONTAINER, IDLE, EngineBout, Measure
 from peers import IMAGE, Docker, Engine, Minidock, Peer, Podman, Unavailable
 
+NAMES = {"run-bridge", "run-port", "run-ports", "bytes-in", "bytes-among"}
 _NAMES = ("minidock", "docker", "podman")
 _PORT = 5201  # and one more for each of the others
 _PORTS = 1_000

@@ -72,17 +72,13 @@ def _bench(options: argparse.Namespace) -> int:
         _say("making the inputs")
         fed = _inputs(disk, base, quick=options.quick)
         results = []
-        place = networks.Place()
-        undo.callback(place.remove)
         offered = measures.all_measures(disk, peers, fed)
         offered += _travels(disk, peers, fed, undo, absent, quick=options.quick)
         builders = [peer for peer in peers if isinstance(peer, Engine)]
         builders += builds.start_buildah(disk, base, absent)
         offered += builds.measures_of(disk, builders, quick=options.quick)
-        bridged = networks.start_engines(disk, place, peers, base, absent)
-        for engine in bridged:
-            undo.callback(engine.stop)
-        offered += networks.measures_of(place, bridged, quick=options.quick)
+        if not options.only or networks.NAMES.intersection(options.only):
+            offered += _bridged(disk, peers, base, undo, absent, quick=options.quick)
         for measure in _selected(offered, options.only):
             _say(measure.title)
             rounds = measures.rounds_of(measure, options.rounds)
@@ -193,6 +189,24 @@ def _travels(
         ),
     ]
     return [line for parcel in parcels for line in travel.measures_of(engines, parcel)]
+
+
+def _bridged(
+    disk: Disk,
+    peers: Sequence[Peer],
+    base: str,
+    undo: ExitStack,
+    absent: dict[str, str],
+    *,
+    quick: bool,
+) -> list[measures.Measure]:
+    """What has to do with networks."""
+    place = networks.Place()
+    undo.callback(place.remove)
+    engines = networks.start_engines(disk, place, peers, base, absent)
+    for engine in engines:
+        undo.callback(engine.stop)
+    return networks.measures_of(place, engines, quick=quick)
 
 
 def _start_peers(
