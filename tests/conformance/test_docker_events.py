@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,11 @@ def journey(run: Run, home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def docker(docker_engine: Run, root_tarball: bytes) -> Run:
+def docker(docker_engine: Run, root_tarball: bytes) -> Iterator[Run]:
     done = docker_engine("import", "-", "busybox", stdin=root_tarball)
     assert done.returncode == 0, done.stderr
-    return docker_engine
+    yield docker_engine
+    docker_engine("rmi", "-f", "busybox")  # other tests compare whole lists
 
 
 def test_the_same_is_told(docker: Run, minidock: Any, tmp_path: Path) -> None:
