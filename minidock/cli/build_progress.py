@@ -255,7 +255,8 @@ class Terminal(Progress):
 
     def _erase(self) -> None:
         if self._drawn:
-            self._app.err(f"\x1b[{self._drawn}A\x1b[J")
+            # To the first column, too: the terminal may have shown a ^C behind our last line.
+            self._app.err(f"\r\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
 
     def _draw(self) -> None:
